@@ -1,0 +1,14 @@
+//! The gRPC surface: generated stubs and descriptor bytes, resource names,
+//! paging, filters and error details. It is all that the BFF ever sees, so it
+//! knows neither log nor tables.
+
+/// Generated from `proto/compline/query` and `proto/compline/command`.
+#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/proto.rs"));
+}
+
+pub use proto::compline::{command::v1 as command, query::v1 as query};
+
+/// The `FileDescriptorSet` of all services, for reflection.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

@@ -1,0 +1,251 @@
+//! What an embedder may set. Every field has a default; a bad value stops `open` and is named.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Error;
+
+/// How one broker is run.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// The folder that holds everything. Made if it is missing; one broker at a time may hold it.
+    pub data_dir: PathBuf,
+    /// Where to listen. Port 0 takes a free one, see [`crate::Broker::local_addr`].
+    /// Default: `127.0.0.1:9092`.
+    pub bind: SocketAddr,
+    /// What clients are told to connect to. Default: the address that was bound.
+    pub advertised: Option<Advertised>,
+    /// There is neither authentication nor encryption, so anything but a loopback address is
+    /// refused unless this is true. Default: false.
+    pub allow_remote: bool,
+    /// The node id that clients see, ≥ 0. Default: 1.
+    pub node_id: i32,
+    /// When a record counts as written. Default: [`SyncMode::Group`].
+    pub sync: SyncMode,
+    /// Threads that sync files side by side, 1–64. Default: 6.
+    pub sync_threads: usize,
+    /// Whether metadata requests and producers make topics that are missing. Default: false.
+    pub auto_create_topics: bool,
+    /// What a topic gets when its creator does not say.
+    pub topics: TopicDefaults,
+    /// Consumer groups.
+    pub groups: GroupSettings,
+    /// What clients may use up.
+    pub limits: Limits,
+}
+
+/// An address that clients can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// Host name or address.
+    pub host: String,
+    /// Port; 0 stands for the port that was bound.
+    pub port: u16,
+}
+
+/// When a record counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// When it is on disk. Syncs are shared by everyone who waits.
+    Group,
+    /// When the kernel has it: a power loss loses acknowledged records. For benches only.
+    Relaxed,
+}
+
+/// Defaults of topic settings, under Kafka's names where Kafka has one.
+#[derive(Debug, Clone)]
+pub struct TopicDefaults {
+    /// `num.partitions`, 1–10 000. Default: 1.
+    pub partitions: i32,
+    /// `retention.ms`, milliseconds; -1 keeps records forever. Default: -1 (Kafka: a week).
+    pub retention_ms: i64,
+    /// `retention.bytes` of one partition; -1 is no limit. Default: -1.
+    pub retention_bytes: i64,
+    /// `segment.bytes`, 14 to 1 GiB. Default: 64 MiB (Kafka: 1 GiB); smaller ones make a start
+    /// after a crash quicker, because only the last one of a partition is read again.
+    pub segment_bytes: u32,
+    /// `segment.ms`, milliseconds, > 0. Default: a week.
+    pub segment_ms: i64,
+    /// `max.message.bytes`, the largest record batch, > 0. Default: 1 MiB + 12, as Kafka's.
+    pub max_message_bytes: u32,
+}
+
+/// Consumer groups, under Kafka's names.
+#[derive(Debug, Clone)]
+pub struct GroupSettings {
+    /// `group.initial.rebalance.delay.ms`: how long the first member of an empty group waits for
+    /// others. Default: 0 (Kafka: 3 s).
+    pub initial_rebalance_delay: Duration,
+    /// `group.min.session.timeout.ms`. Default: 6 s.
+    pub min_session_timeout: Duration,
+    /// `group.max.session.timeout.ms`. Default: 30 min.
+    pub max_session_timeout: Duration,
+}
+
+/// What clients may use up.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once; one more is closed on arrival. Default: 2 000.
+    pub connections: usize,
+    /// The longest request, bytes. A longer one closes its connection. Default: 100 MiB.
+    pub request_bytes: usize,
+    /// Bytes of requests held in memory at once, over all connections; when used up, reading
+    /// waits. At least `request_bytes`. Default: 256 MiB.
+    pub request_memory_bytes: usize,
+    /// The most that one fetch is answered with, whatever it asks for, except that one batch is
+    /// always given whole. Default: 50 MiB.
+    pub fetch_bytes: usize,
+    /// Bytes of fetched records held in memory at once, over all connections; when used up,
+    /// fetches wait. Default: 256 MiB.
+    pub fetch_memory_bytes: usize,
+    /// Requests of one connection that may be under way before its next one is read. Default: 64.
+    pub pipelined_requests: usize,
+    /// A connection that sends nothing for so long is closed. Default: 10 min.
+    pub idle: Duration,
+    /// A peer that neither goes on with a request it began nor takes any of its answer for so
+    /// long is closed. Default: 30 s.
+    pub stalled: Duration,
+    /// How long a stop waits for answers that are under way. Default: 5 s.
+    pub drain: Duration,
+}
+
+impl BrokerConfig {
+    /// Defaults over the folder `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        BrokerConfig {
+            data_dir: data_dir.into(),
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+            advertised: None,
+            allow_remote: false,
+            node_id: 1,
+            sync: SyncMode::Group,
+            sync_threads: 6,
+            auto_create_topics: false,
+            topics: TopicDefaults::default(),
+            groups: GroupSettings::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let topics = &self.topics;
+        let limits = &self.limits;
+        let checks = [
+            ("node_id", self.node_id.to_string(), self.node_id >= 0),
+            (
+                "sync_threads",
+                self.sync_threads.to_string(),
+                (1..=64).contains(&self.sync_threads),
+            ),
+            (
+                "topics.partitions",
+                topics.partitions.to_string(),
+                (1..=10_000).contains(&topics.partitions),
+            ),
+            (
+                "topics.retention_ms",
+                topics.retention_ms.to_string(),
+                topics.retention_ms >= -1,
+            ),
+            (
+                "topics.retention_bytes",
+                topics.retention_bytes.to_string(),
+                topics.retention_bytes >= -1,
+            ),
+            (
+                "topics.segment_bytes",
+                topics.segment_bytes.to_string(),
+                (14..=1 << 30).contains(&topics.segment_bytes),
+            ),
+            (
+                "topics.segment_ms",
+                topics.segment_ms.to_string(),
+                topics.segment_ms > 0,
+            ),
+            (
+                "topics.max_message_bytes",
+                topics.max_message_bytes.to_string(),
+                topics.max_message_bytes > 0,
+            ),
+            (
+                "limits.connections",
+                limits.connections.to_string(),
+                limits.connections > 0,
+            ),
+            (
+                "limits.request_bytes",
+                limits.request_bytes.to_string(),
+                (1..=1 << 30).contains(&limits.request_bytes),
+            ),
+            (
+                "limits.request_memory_bytes",
+                limits.request_memory_bytes.to_string(),
+                (limits.request_bytes..=u32::MAX as usize).contains(&limits.request_memory_bytes),
+            ),
+            (
+                "limits.fetch_bytes",
+                limits.fetch_bytes.to_string(),
+                (1..=1 << 30).contains(&limits.fetch_bytes),
+            ),
+            (
+                "limits.fetch_memory_bytes",
+                limits.fetch_memory_bytes.to_string(),
+                (1..=u32::MAX as usize).contains(&limits.fetch_memory_bytes),
+            ),
+            (
+                "limits.pipelined_requests",
+                limits.pipelined_requests.to_string(),
+                limits.pipelined_requests > 0,
+            ),
+        ];
+        for (key, found, ok) in checks {
+            if !ok {
+                return Err(Error::Config { key, found });
+            }
+        }
+        if !self.allow_remote && !self.bind.ip().is_loopback() {
+            return Err(Error::NotLoopback { bind: self.bind });
+        }
+        Ok(())
+    }
+}
+
+impl Default for TopicDefaults {
+    fn default() -> Self {
+        TopicDefaults {
+            partitions: 1,
+            retention_ms: -1,
+            retention_bytes: -1,
+            segment_bytes: 64 << 20,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            max_message_bytes: (1 << 20) + 12,
+        }
+    }
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        GroupSettings {
+            initial_rebalance_delay: Duration::ZERO,
+            min_session_timeout: Duration::from_secs(6),
+            max_session_timeout: Duration::from_secs(1800),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 2_000,
+            request_bytes: 100 << 20,
+            request_memory_bytes: 256 << 20,
+            fetch_bytes: 50 << 20,
+            fetch_memory_bytes: 256 << 20,
+            pipelined_requests: 64,
+            idle: Duration::from_secs(600),
+            stalled: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+        }
+    }
+}

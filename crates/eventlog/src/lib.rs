@@ -1,0 +1,1 @@
+//! compline-eventlog

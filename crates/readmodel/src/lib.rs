@@ -1,0 +1,21 @@
+//! The Postgres side of the promises: what a projection is, where its rows and
+//! its position live, who may touch them, and how they are read.
+//!
+//! Rows and checkpoint move in one transaction or not at all (protocol §1), and a
+//! read sees pointer, checkpoints and rows in one snapshot (protocol §6). This
+//! crate knows nothing of Kafka and of no projection in particular.
+
+pub mod checkpoint;
+pub mod generation;
+pub mod park;
+pub mod pool;
+pub mod projection;
+pub mod read;
+pub mod role;
+pub mod wake;
+
+pub use checkpoint::{Advance, Epoch, Fence, Marks};
+pub use generation::Generation;
+pub use pool::{Database, PoolKind};
+pub use projection::{FoldError, Projection};
+pub use read::{OnTimeout, ReadError, Reader, Seen, Snapshot, Want};
