@@ -1,1 +1,29 @@
-//! compline-projector
+//! The loop of protocol §1 around any fold: each partition that the group gives
+//! us is claimed, read from where Postgres says, and applied batch by batch, rows
+//! and position in one transaction.
+//!
+//! ```text
+//!   group ─▶ Projector ─▶ one Owner per partition:  claim ─▶ verify ─▶ batch ─▶ batch ─▶ …
+//!                                                     ▲                  │
+//!                                                     └── fence lost, ───┘
+//!                                                         rollback: forget and look again
+//! ```
+//!
+//! It knows no projection in particular, writes no row itself, and keeps nothing
+//! over a rollback. Engines run on the same loop; their fold also fills an outbox.
+
+mod batch;
+mod commit;
+mod culprit;
+mod fold;
+pub mod metric;
+mod owner;
+mod run;
+mod status;
+
+pub use fold::{Fold, ProjectionFold};
+pub use run::{Projector, ProjectorConfig, ProjectorError};
+pub use status::{PartitionState, Status};
+
+/// Which build parked a key.
+pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -6,6 +6,7 @@
 //! crate knows nothing of Kafka and of no projection in particular.
 
 pub mod checkpoint;
+pub mod fault;
 pub mod generation;
 pub mod park;
 pub mod pool;
@@ -14,8 +15,11 @@ pub mod read;
 pub mod role;
 pub mod wake;
 
-pub use checkpoint::{Advance, Epoch, Fence, Marks};
+pub use checkpoint::{Advance, Epoch, Fence, Marks, Place, Taken};
+pub use fault::{Fault, classify};
 pub use generation::Generation;
-pub use pool::{Database, PoolKind};
+pub use pool::Database;
 pub use projection::{FoldError, Projection};
 pub use read::{OnTimeout, ReadError, Reader, Seen, Snapshot, Want};
+pub use role::Role;
+pub use wake::{Wake, Wakes};

@@ -1,0 +1,254 @@
+//! One partition's life, from claim to revocation.
+//!
+//! ```text
+//!   claim ──▶ check bounds ──▶ verify the record before ──▶ batch ⟲
+//!     ▲                                                       │
+//!     ├── Again: back off, forget everything ◀── error, ──────┤
+//!     │                                       another epoch   │
+//!     └ (Halt: stands still until somebody looks) ◀── hole, log cut or made anew
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use compline_event::{Offset, RecordId};
+use compline_eventlog::{Log, PartitionReader, ReadError, Record};
+use compline_readmodel::{Fence, Place};
+use rand::Rng as _;
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    batch::chain,
+    commit::{self, Outcome},
+    fold::Fold,
+    metric,
+    run::Starter,
+    status::{PartitionState, Status},
+};
+
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
+/// Bounds of one batch; its transaction must end well within the writer's
+/// statement time-out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchLimits {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The task that owns a partition for one fold.
+pub(crate) struct Owner<F> {
+    pub(crate) fold: Arc<F>,
+    pub(crate) log: Log,
+    pub(crate) pool: PgPool,
+    pub(crate) place: Place,
+    pub(crate) starter: Starter,
+    pub(crate) status: Status,
+    pub(crate) limits: BatchLimits,
+    /// Cancelled when the partition is taken away or the process stops. A batch
+    /// in flight is finished first.
+    pub(crate) stop: CancellationToken,
+}
+
+/// How a cycle ended.
+enum End {
+    Stopped,
+    /// The world: everything remembered is forgotten, and it begins anew.
+    Again(String),
+    /// Nothing that a retry could mend.
+    Halt(String),
+}
+
+impl<E: std::error::Error> From<E> for End {
+    fn from(error: E) -> Self {
+        End::Again(chain(&error))
+    }
+}
+
+impl<F: Fold> Owner<F> {
+    pub(crate) async fn run(self) {
+        let Place {
+            topic, partition, ..
+        } = self.place;
+        let mut delay = FIRST_DELAY;
+        while !self.stop.is_cancelled() {
+            let began = Instant::now();
+            self.set(PartitionState::Claiming);
+            match self.cycle().await {
+                End::Stopped => break,
+                End::Halt(reason) => {
+                    tracing::error!(projection = self.fold.name(), %topic, %partition, reason,
+                        "the partition stands still until somebody has looked");
+                    metrics::gauge!(metric::STOPPED, "projection" => self.place.projection.clone(),
+                        "topic" => topic.as_str(), "partition" => partition.to_string())
+                    .set(1.0);
+                    self.set(PartitionState::Stopped { reason });
+                    self.stop.cancelled().await;
+                    break;
+                }
+                End::Again(reason) => {
+                    tracing::warn!(projection = self.fold.name(), %topic, %partition, reason,
+                        "the partition begins anew after a back-off");
+                    metrics::counter!(metric::RETRIES, "projection" => self.place.projection.clone())
+                        .increment(1);
+                    self.set(PartitionState::Retrying { reason });
+                    // It ran well for a while: this is a new trouble, not the old one.
+                    if began.elapsed() > LONGEST_DELAY {
+                        delay = FIRST_DELAY;
+                    }
+                    let jittered = delay.mul_f64(rand::rng().random_range(0.5..1.0));
+                    tokio::select! {
+                        () = self.stop.cancelled() => break,
+                        () = tokio::time::sleep(jittered) => {}
+                    }
+                    delay = (delay * 2).min(LONGEST_DELAY);
+                }
+            }
+        }
+        self.status.forget(topic, partition);
+    }
+
+    async fn cycle(&self) -> End {
+        match self.follow().await {
+            Ok(end) | Err(end) => end,
+        }
+    }
+
+    /// Claims the partition and applies batches until something ends it.
+    async fn follow(&self) -> Result<End, End> {
+        let mut fence = self.claim().await?;
+        let mut reader = self.open(&fence).await?;
+        loop {
+            self.set(PartitionState::Running {
+                next_offset: fence.next_offset,
+            });
+            let records = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(End::Stopped),
+                records = reader.next_batch(self.limits.records, self.limits.bytes) => records,
+            };
+            let records = match records {
+                Ok(records) => records,
+                Err(ReadError::Revoked { .. }) => return Ok(End::Stopped),
+                Err(error @ ReadError::OutOfRange { .. }) => {
+                    return Ok(End::Halt(format!("{error}; see the operator page on a cut log")));
+                }
+                Err(error @ ReadError::Transient { .. }) => return Err(error.into()),
+            };
+            if !self.commit(&mut fence, &records).await? {
+                self.look_again(&mut fence).await?;
+                reader.seek(fence.next_offset)?;
+            }
+        }
+    }
+
+    async fn claim(&self) -> Result<Fence, End> {
+        let mut conn = self.pool.acquire().await?;
+        Fence::claim(&mut conn, &self.place).await?.ok_or_else(|| {
+            End::Halt(format!(
+                "{} generation {} has no checkpoint for this partition; was `compline migrate` run?",
+                self.place.projection, self.place.generation
+            ))
+        })
+    }
+
+    /// A reader that stands at the fence, after the record before it was seen to
+    /// be the one that was applied last.
+    async fn open(&self, fence: &Fence) -> Result<PartitionReader, End> {
+        let Place {
+            topic, partition, ..
+        } = self.place;
+        let bounds = self.log.bounds(topic, partition).await?;
+        let next = fence.next_offset;
+        if next < bounds.start || next > bounds.end {
+            return Err(End::Halt(format!(
+                "the checkpoint is at {next}, but the log holds {} up to {}: it was cut, made anew, \
+                 or expired before it was read",
+                bounds.start, bounds.end
+            )));
+        }
+        let before = Offset(next.0 - 1);
+        let Some(expected) = fence.last_event_id.filter(|_| before >= bounds.start) else {
+            return Ok(self.starter.start(topic, partition, next).await?);
+        };
+        let mut reader = self.starter.start(topic, partition, before).await?;
+        let found = tokio::select! {
+            () = self.stop.cancelled() => return Err(End::Stopped),
+            found = reader.next_batch(1, 1) => found?,
+        };
+        if found.first().and_then(Record::event_id) != Some(expected) {
+            let at = RecordId {
+                topic,
+                partition,
+                offset: before,
+            };
+            return Err(End::Halt(format!(
+                "the record at {at} is not the one that was applied last ({expected}): \
+                 the log was cut or made anew"
+            )));
+        }
+        Ok(reader)
+    }
+
+    /// `false` when the fence was lost.
+    async fn commit(&self, fence: &mut Fence, records: &[Record]) -> Result<bool, End> {
+        let began = Instant::now();
+        let mut conn = self.pool.acquire().await?;
+        let outcome = commit::commit(&mut conn, &*self.fold, fence, records).await?;
+        let projection = || self.place.projection.clone();
+        let counts = match outcome {
+            Outcome::Committed(counts) => counts,
+            Outcome::FenceLost => {
+                metrics::counter!(metric::FENCES_LOST, "projection" => projection()).increment(1);
+                return Ok(false);
+            }
+            Outcome::Hole(hole) => {
+                return Err(End::Halt(format!(
+                    "output {} of {} is missing: offset {} carries {}",
+                    hole.expected, hole.producer, hole.offset, hole.found
+                )));
+            }
+        };
+        self.fold.committed();
+        let count = |name: &'static str, count: usize| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            metrics::counter!(name, "projection" => projection()).increment(count);
+        };
+        count(metric::EVENTS, counts.applied);
+        count(metric::DROPPED, counts.dropped);
+        count(metric::PARKED, counts.parked);
+        #[allow(clippy::cast_precision_loss)]
+        metrics::histogram!(metric::BATCH_SIZE, "projection" => projection())
+            .record(records.len() as f64);
+        metrics::histogram!(metric::COMMIT_SECONDS, "projection" => projection())
+            .record(began.elapsed().as_secs_f64());
+        self.starter
+            .hint(self.place.topic, self.place.partition, fence.next_offset);
+        Ok(true)
+    }
+
+    /// The table of `readmodel::checkpoint`, from its second row on.
+    async fn look_again(&self, fence: &mut Fence) -> Result<(), End> {
+        let mut conn = self.pool.acquire().await?;
+        let Some(row) = Fence::look(&mut conn, &self.place).await? else {
+            return Err(End::Halt("the checkpoint row is gone".to_owned()));
+        };
+        if row.epoch != fence.epoch {
+            return Err(End::Again(
+                "another owner has claimed the partition".to_owned(),
+            ));
+        }
+        tracing::warn!(projection = self.fold.name(), topic = %self.place.topic,
+            partition = %self.place.partition, from = %fence.next_offset, to = %row.next_offset,
+            "the checkpoint is not where it was left, going on from there");
+        *fence = row;
+        Ok(())
+    }
+
+    fn set(&self, state: PartitionState) {
+        self.status
+            .set(self.place.topic, self.place.partition, state);
+    }
+}

@@ -1,0 +1,280 @@
+//! The projector: a member of a consumer group, and the tasks of its partitions.
+
+use std::{collections::HashMap, sync::Arc};
+
+use compline_event::{Offset, Partition, Topic};
+use compline_eventlog::{Change, ConsumerConfig, GroupConsumer, Log, LogError, PartitionReader};
+use compline_readmodel::{Generation, Place};
+use sqlx::PgPool;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fold::Fold,
+    owner::{BatchLimits, Owner},
+    status::Status,
+};
+
+/// How many starts and hints may wait for the consumer.
+const REQUESTS: usize = 256;
+
+#[derive(Clone, Debug)]
+pub struct ProjectorConfig {
+    /// The consumer group that shares the work.
+    pub group: String,
+    pub generation: Generation,
+    /// Most records in one transaction.
+    pub batch_records: usize,
+    /// Most bytes of keys and values in one transaction.
+    pub batch_bytes: usize,
+    pub consumer: ConsumerConfig,
+}
+
+impl ProjectorConfig {
+    /// The group's name says what it reads for, so that tools show it.
+    pub fn new(group: impl Into<String>, generation: Generation) -> Self {
+        Self {
+            group: group.into(),
+            generation,
+            batch_records: 2_000,
+            batch_bytes: 16 * 1024 * 1024,
+            consumer: ConsumerConfig::default(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    #[error("projector {name}: the log")]
+    Log { name: String, source: LogError },
+}
+
+/// The loop around one fold.
+#[derive(Debug)]
+pub struct Projector<F> {
+    fold: Arc<F>,
+    log: Log,
+    pool: PgPool,
+    config: ProjectorConfig,
+    status: Status,
+}
+
+impl<F: Fold> Projector<F> {
+    /// `pool` has the writer's role and the generation's schema.
+    pub fn new(fold: Arc<F>, log: Log, pool: PgPool, config: ProjectorConfig) -> Self {
+        Self {
+            fold,
+            log,
+            pool,
+            config,
+            status: Status::default(),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Runs until `stop`; batches in flight are finished.
+    ///
+    /// # Errors
+    /// When the group cannot be joined at all. Whatever happens to a partition
+    /// is that partition's and stands in [`Status`].
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ProjectorError> {
+        let failed = |source| ProjectorError::Log {
+            name: self.fold.name().to_owned(),
+            source,
+        };
+        let mut consumer = self
+            .log
+            .consumer(
+                &self.config.group,
+                self.fold.topics(),
+                self.config.consumer.clone(),
+            )
+            .map_err(failed)?;
+        let (requests, mut requested) = mpsc::channel(REQUESTS);
+        let mut owners = Owners {
+            projector: &self,
+            starter: Starter { requests },
+            running: HashMap::new(),
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                change = consumer.change() => match change.map_err(failed)? {
+                    Change::Assigned(partitions) => owners.begin(&partitions),
+                    Change::Revoked(partitions, ack) => {
+                        owners.serve_until_ended(&partitions, &consumer, &mut requested).await;
+                        ack.done();
+                    }
+                },
+                Some(request) = requested.recv() => request.serve(&consumer).await,
+            }
+        }
+        let all: Vec<_> = owners.running.keys().copied().collect();
+        owners
+            .serve_until_ended(&all, &consumer, &mut requested)
+            .await;
+        consumer.close().await;
+        Ok(())
+    }
+}
+
+/// The tasks of the partitions that are ours now.
+struct Owners<'a, F> {
+    projector: &'a Projector<F>,
+    starter: Starter,
+    running: HashMap<(Topic, Partition), (CancellationToken, JoinHandle<()>)>,
+}
+
+impl<F: Fold> Owners<'_, F> {
+    fn begin(&mut self, partitions: &[(Topic, Partition)]) {
+        for (topic, partition) in partitions {
+            let stop = CancellationToken::new();
+            let config = &self.projector.config;
+            let owner = Owner {
+                fold: self.projector.fold.clone(),
+                log: self.projector.log.clone(),
+                pool: self.projector.pool.clone(),
+                place: Place {
+                    projection: self.projector.fold.name().to_owned(),
+                    generation: config.generation,
+                    topic: *topic,
+                    partition: *partition,
+                },
+                starter: self.starter.clone(),
+                status: self.projector.status.clone(),
+                limits: BatchLimits {
+                    records: config.batch_records,
+                    bytes: config.batch_bytes,
+                },
+                stop: stop.clone(),
+            };
+            let task = tokio::spawn(owner.run());
+            self.running.insert((*topic, *partition), (stop, task));
+        }
+    }
+
+    /// Stops the tasks of `partitions` and waits for their last batches, serving
+    /// what they still ask of the consumer meanwhile.
+    async fn serve_until_ended(
+        &mut self,
+        partitions: &[(Topic, Partition)],
+        consumer: &GroupConsumer,
+        requested: &mut mpsc::Receiver<Request>,
+    ) {
+        let ending: Vec<_> = partitions
+            .iter()
+            .filter_map(|at| self.running.remove(at))
+            .collect();
+        for (stop, _) in &ending {
+            stop.cancel();
+        }
+        let ended = async {
+            for (_, task) in ending {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a partition's task panicked");
+                }
+            }
+        };
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                () = &mut ended => break,
+                Some(request) = requested.recv() => request.serve(consumer).await,
+            }
+        }
+        for (topic, partition) in partitions {
+            consumer.stop(*topic, *partition);
+        }
+    }
+}
+
+/// What a partition's task asks of the consumer, which one task owns.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Start {
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        reply: oneshot::Sender<Result<PartitionReader, LogError>>,
+    },
+    Hint {
+        topic: Topic,
+        partition: Partition,
+        next_offset: Offset,
+    },
+}
+
+impl Request {
+    async fn serve(self, consumer: &GroupConsumer) {
+        match self {
+            Request::Start {
+                topic,
+                partition,
+                from,
+                reply,
+            } => {
+                // A task that begins anew still has its old reader assigned.
+                consumer.stop(topic, partition);
+                // Whoever asked may be gone by now; then the reader is dropped.
+                let _ = reply.send(consumer.start(topic, partition, from));
+            }
+            Request::Hint {
+                topic,
+                partition,
+                next_offset,
+            } => consumer.hint(topic, partition, next_offset),
+        }
+    }
+}
+
+/// A partition's way to the consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Starter {
+    requests: mpsc::Sender<Request>,
+}
+
+/// The projector has gone away.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the consumer is closed")]
+    Closed,
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Starter {
+    pub(crate) async fn start(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<PartitionReader, StartError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Start {
+            topic,
+            partition,
+            from,
+            reply,
+        };
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| StartError::Closed)?;
+        Ok(answer.await.map_err(|_| StartError::Closed)??)
+    }
+
+    /// For Kafka's own tools; lost when the consumer is busy.
+    pub(crate) fn hint(&self, topic: Topic, partition: Partition, next_offset: Offset) {
+        let _ = self.requests.try_send(Request::Hint {
+            topic,
+            partition,
+            next_offset,
+        });
+    }
+}

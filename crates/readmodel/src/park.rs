@@ -1,0 +1,106 @@
+//! Keys set aside because an event of theirs cannot be applied (protocol §4).
+//!
+//! The list in Postgres is the truth: a parked key's later records join it in the
+//! transaction of their batch, so that a redrive has them all, in order.
+
+use std::collections::HashSet;
+
+use compline_event::{EventId, Offset, TenantId};
+use sqlx::PgConnection;
+
+use crate::checkpoint::Place;
+
+/// One record that waits for a redrive.
+#[derive(Clone, Debug)]
+pub struct ParkedRecord {
+    pub key: Vec<u8>,
+    pub offset: Offset,
+    pub event_id: Option<EventId>,
+}
+
+/// A key that is parked by this record.
+#[derive(Clone, Debug)]
+pub struct NewlyParked {
+    pub record: ParkedRecord,
+    pub tenant: Option<TenantId>,
+    pub reason: String,
+}
+
+/// The keys that are parked at a place. Read in the batch's transaction, after
+/// the fence, and never kept: a redrive may have taken one away since.
+pub async fn keys(conn: &mut PgConnection, place: &Place) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
+    let keys = sqlx::query_scalar!(
+        "SELECT key FROM compline.parked_key
+         WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4",
+        place.projection,
+        place.generation,
+        place.topic.as_str(),
+        place.partition.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(keys.into_iter().collect())
+}
+
+/// Parks a key from `parked.record` on. `code_version` is the build that failed.
+pub async fn park(
+    conn: &mut PgConnection,
+    place: &Place,
+    parked: &NewlyParked,
+    code_version: &str,
+) -> Result<(), sqlx::Error> {
+    // Postgres refuses the NUL character in text, and what failed may well be
+    // because of one.
+    let reason = parked.reason.replace('\0', "\u{fffd}");
+    sqlx::query!(
+        "INSERT INTO compline.parked_key
+             (projection, generation, topic, partition, key, tenant_id, first_offset, reason, code_version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        place.projection,
+        place.generation,
+        place.topic.as_str(),
+        place.partition.0,
+        parked.record.key,
+        parked.tenant.map(TenantId::as_uuid),
+        parked.record.offset.0,
+        reason,
+        code_version,
+    )
+    .execute(&mut *conn)
+    .await?;
+    join(conn, place, std::slice::from_ref(&parked.record)).await
+}
+
+/// Adds records to the lists of keys that are parked already.
+pub async fn join(
+    conn: &mut PgConnection,
+    place: &Place,
+    records: &[ParkedRecord],
+) -> Result<(), sqlx::Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<Vec<u8>> = records.iter().map(|record| record.key.clone()).collect();
+    let offsets: Vec<i64> = records.iter().map(|record| record.offset.0).collect();
+    let event_ids: Vec<Option<uuid::Uuid>> = records
+        .iter()
+        .map(|record| record.event_id.map(EventId::as_uuid))
+        .collect();
+    sqlx::query!(
+        "INSERT INTO compline.parked_record
+             (projection, generation, topic, partition, key, record_offset, event_id)
+         SELECT $1, $2, $3, $4, key, record_offset, event_id
+         FROM UNNEST($5::bytea[], $6::bigint[], $7::uuid[]) AS parked (key, record_offset, event_id)
+         ORDER BY key, record_offset",
+        place.projection,
+        place.generation,
+        place.topic.as_str(),
+        place.partition.0,
+        &keys,
+        &offsets,
+        &event_ids as &[Option<uuid::Uuid>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
