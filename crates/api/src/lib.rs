@@ -2,6 +2,15 @@
 //! paging, filters and error details. It is all that the BFF ever sees, so it
 //! knows neither log nor tables.
 
+pub mod error;
+pub mod filter;
+pub mod key;
+pub mod name;
+pub mod order;
+pub mod page;
+pub mod timestamp;
+pub mod token;
+
 /// Generated from `proto/compline/query` and `proto/compline/command`.
 #[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
 pub mod proto {

@@ -1,91 +1,272 @@
 //! A broker from open to stop.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, Weak};
 
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::api::now_ms;
+use crate::config::Advertised;
+use crate::coordinator::{Coordinator, TICK};
+use crate::file::{Disk, RealDisk};
+use crate::folder::Folder;
+use crate::housekeeping;
+use crate::offsets::Offsets;
+use crate::producer_ids::ProducerIds;
+use crate::server::{self, Server};
+use crate::stats::{self, Counters};
+use crate::syncer::Syncer;
+use crate::topics::Topics;
 use crate::{BrokerConfig, Error, Stats};
 
 /// A broker that holds its folder and its port, and serves nobody yet.
 #[derive(Debug)]
 pub struct Broker {
-    _config: BrokerConfig,
+    server: Arc<Server>,
+    listener: StdListener,
+    local_addr: SocketAddr,
 }
 
 impl Broker {
     /// Locks the folder, recovers what is in it and takes the port. Clients that connect from now
     /// on wait until the broker runs.
+    ///
+    /// # Errors
+    /// A bad setting, a folder that is in use, foreign or corrupt, a port that is taken.
     pub async fn open(config: BrokerConfig) -> Result<Broker, Error> {
         config.check()?;
-        Ok(Broker { _config: config })
+        let opening = tokio::task::spawn_blocking(move || open(config, Arc::new(RealDisk)));
+        opening.await.map_err(|error| Error::Stopped { what: error.to_string() })?
     }
 
     /// The address that was bound, with the real port.
     pub fn local_addr(&self) -> SocketAddr {
-        unimplemented!()
+        self.local_addr
     }
 
     /// What clients are told to connect to, as `host:port`: a value for `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
-        unimplemented!()
+        bootstrap(&self.server)
     }
 
     /// A way to read statistics while the broker runs; it may outlive the broker.
     pub fn monitor(&self) -> Monitor {
-        Monitor {}
+        Monitor { server: Arc::downgrade(&self.server) }
     }
 
-    /// Serves until `shutdown` is done, then drains, syncs and closes. An error means that the
-    /// broker could not go on; what it acknowledged is on disk all the same.
+    /// Serves until `shutdown` is done, then drains, syncs and closes.
+    ///
+    /// # Errors
+    /// The broker could not go on, because a sync failed, or could not close. What it
+    /// acknowledged is on disk all the same.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        shutdown.await;
-        Ok(())
+        let Broker { server, listener, .. } = self;
+        let bind = server.config.bind;
+        let listener = TcpListener::from_std(listener).map_err(|source| Error::Bind { bind, source })?;
+        let (stop, stopped) = watch::channel(false);
+        let mut failure = server.syncer.failure();
+        let serving = server::serve(server.clone(), listener, stopped);
+        let mut keeping = std::pin::pin!(housekeeping::keep(server.clone()));
+        let mut ticking = std::pin::pin!(tick(server.clone()));
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            () = shutdown => {}
+            () = failed(&mut failure) => {}
+            // None of these ends by itself.
+            () = &mut serving => {}
+            () = &mut keeping => {}
+            () = &mut ticking => {}
+        }
+        let reason = failure.borrow().clone();
+        if let Some(error) = reason {
+            // Nobody gets an answer any more: the connections are cut with `serving`.
+            server.syncer.stop();
+            return Err(as_own(error));
+        }
+        let _ = stop.send(true);
+        tokio::select! {
+            () = &mut serving => {}
+            // Draining waits for syncs, which may fail as well.
+            () = failed(&mut failure) => {}
+        }
+        let closing = tokio::task::spawn_blocking(move || close(&server));
+        closing.await.map_err(|error| Error::Stopped { what: error.to_string() })?
     }
 
-    /// Serves in the background until stopped.
+    /// Serves in the background until stopped. Needs a runtime to be running.
     pub fn start(self) -> RunningBroker {
-        unimplemented!()
+        let (monitor, bootstrap, local_addr) = (self.monitor(), self.bootstrap(), self.local_addr);
+        let (stop, mut stopped) = watch::channel(false);
+        let shutdown = async move {
+            // Only a handle that says so stops it in order; one that is dropped aborts the task.
+            if stopped.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        RunningBroker { monitor, bootstrap, local_addr, stop, task: tokio::spawn(self.run(shutdown)) }
     }
 }
 
 /// A broker that serves in the background. Dropped, it stops as after a crash: at once, and the
-/// next open recovers.
+/// next open recovers. It gives its folder back a moment later, when its tasks are gone.
 #[derive(Debug)]
-pub struct RunningBroker {}
+pub struct RunningBroker {
+    monitor: Monitor,
+    bootstrap: String,
+    local_addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), Error>>,
+}
 
 impl RunningBroker {
     /// As [`Broker::local_addr`].
     pub fn local_addr(&self) -> SocketAddr {
-        unimplemented!()
+        self.local_addr
     }
 
     /// As [`Broker::bootstrap`].
     pub fn bootstrap(&self) -> String {
-        unimplemented!()
+        self.bootstrap.clone()
     }
 
     /// As [`Broker::monitor`].
     pub fn monitor(&self) -> Monitor {
-        Monitor {}
+        self.monitor.clone()
     }
 
-    /// Waits until the broker stops by itself, which is always an error.
+    /// Waits until the broker stops by itself, which is always an error. May be dropped and
+    /// called again.
     pub async fn failed(&mut self) -> Error {
-        unimplemented!()
+        match (&mut self.task).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => Error::Stopped { what: "it ended without being told".into() },
+            Err(error) => Error::Stopped { what: error.to_string() },
+        }
     }
 
     /// Drains, syncs and closes.
-    pub async fn stop(self) -> Result<(), Error> {
-        Ok(())
+    ///
+    /// # Errors
+    /// As of [`Broker::run`].
+    pub async fn stop(mut self) -> Result<(), Error> {
+        let _ = self.stop.send(true);
+        let ended = (&mut self.task).await;
+        ended.map_err(|error| Error::Stopped { what: error.to_string() })?
+    }
+}
+
+impl Drop for RunningBroker {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 /// Reads the statistics of a broker.
 #[derive(Debug, Clone)]
-pub struct Monitor {}
+pub struct Monitor {
+    server: Weak<Server>,
+}
 
 impl Monitor {
-    /// A snapshot, taken now.
+    /// A snapshot, taken now; all zeros when the broker is gone. Looks at every partition, so it
+    /// is made to be called every few seconds.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.server.upgrade().map(|server| stats::collect(&server)).unwrap_or_default()
+    }
+}
+
+fn bootstrap(server: &Server) -> String {
+    let Advertised { host, port } = &server.advertised;
+    // An IPv6 address needs brackets before a port.
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
+    let data = config.data_dir.clone();
+    let folder = Folder::open(disk.clone(), &data)?;
+    let clean = folder.was_clean;
+    let now = now_ms();
+    let topics = Topics::open(disk.clone(), &data, config.sync, config.topics.clone(), clean, now)?;
+    let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
+    let producer_ids = ProducerIds::open(disk, &data)?;
+    let bind = config.bind;
+    let listener = StdListener::bind(bind).map_err(|source| Error::Bind { bind, source })?;
+    listener.set_nonblocking(true).map_err(|source| Error::Bind { bind, source })?;
+    let local_addr = listener.local_addr().map_err(|source| Error::Bind { bind, source })?;
+    let counters = Arc::new(Counters::default());
+    let syncer = Syncer::start(config.sync_threads, counters.clone()).map_err(Error::io("start threads for", &data))?;
+    let server = Server {
+        advertised: advertised(&config, local_addr),
+        cluster_id: folder.cluster_id.clone(),
+        folder: Mutex::new(Some(folder)),
+        closed: Mutex::new(false),
+        topics,
+        coordinator: Coordinator::new(config.groups.clone(), offsets),
+        producer_ids,
+        syncer,
+        counters,
+        request_memory: Arc::new(Semaphore::new(config.limits.request_memory_bytes)),
+        fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
+        config,
+    };
+    Ok(Broker { server: Arc::new(server), listener, local_addr })
+}
+
+fn advertised(config: &BrokerConfig, bound: SocketAddr) -> Advertised {
+    let own = Advertised { host: bound.ip().to_string(), port: bound.port() };
+    match &config.advertised {
+        None => own,
+        Some(Advertised { host, port }) => {
+            Advertised { host: host.clone(), port: if *port == 0 { own.port } else { *port } }
+        }
+    }
+}
+
+/// Ends when the broker cannot go on.
+async fn failed(failure: &mut watch::Receiver<Option<Arc<Error>>>) {
+    let _ = failure.wait_for(Option::is_some).await;
+}
+
+async fn tick(server: Arc<Server>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        server.coordinator.tick();
+    }
+}
+
+/// Ends the threads, leaves a folder that needs no recovery, and gives it back.
+fn close(server: &Server) -> Result<(), Error> {
+    *server.closed.lock().expect("no holder panics") = true;
+    server.syncer.stop();
+    let folder = server.folder.lock().expect("no holder panics").take();
+    let failed = server.syncer.failure().borrow().clone();
+    if let Some(error) = failed {
+        return Err(as_own(error));
+    }
+    for topic in server.topics.all() {
+        for partition in &topic.partitions {
+            partition.close()?;
+        }
+    }
+    server.coordinator.offsets.log().close()?;
+    folder.map_or(Ok(()), |folder| folder.leave_clean())
+}
+
+/// The failure, which others look at too, as an error of one's own.
+fn as_own(error: Arc<Error>) -> Error {
+    match Arc::try_unwrap(error) {
+        Ok(error) => error,
+        Err(shared) => match &*shared {
+            Error::Sync { path, source } => {
+                let source = std::io::Error::new(source.kind(), source.to_string());
+                Error::Sync { path: path.clone(), source }
+            }
+            other => Error::Stopped { what: other.to_string() },
+        },
     }
 }

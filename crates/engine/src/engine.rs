@@ -103,9 +103,9 @@ impl Outputs {
         self.0.is_empty()
     }
 
-    /// Takes back what a failed input pushed after `len`.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
+    /// What was pushed after the first `len`.
+    pub(crate) fn since(&self, len: usize) -> &[Output] {
+        &self.0[len..]
     }
 
     pub fn into_vec(self) -> Vec<Output> {

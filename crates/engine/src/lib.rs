@@ -1,10 +1,37 @@
 //! The frame of protocol §2: a consumer that turns events into more events.
 //!
-//! One transaction holds an engine's state, its outbox (the exact bytes), its
-//! checkpoint and its marks: what was decided is fixed before anyone sees it. A
-//! relay then appends the outbox in number order. An engine knows only the log;
+//! ```text
+//!   log ─▶ projector's loop ─▶ decide ─▶ one transaction: state, outbox, numbers, checkpoint
+//!                                                              │
+//!   log ◀───────────────────────── relay ◀────────── outbox ◀──┘
+//! ```
+//!
+//! What was decided is fixed before anyone sees it; the relay tells it in number
+//! order, and tells it again when it is not sure. An engine knows only the log;
 //! its own state is folded from it. This crate knows no engine in particular.
 
-pub mod engine;
+mod engine;
+mod fold;
+pub mod metric;
+mod outbox;
+mod recovery;
+mod relay;
+mod run;
+mod setup;
 
 pub use engine::{Engine, Output, Outputs};
+pub use run::{EngineConfig, EngineError, EngineRunner};
+pub use setup::migrate;
+
+/// The schema of outbox, counters and relays.
+pub const SCHEMA: &str = "engine";
+
+/// The name under which an engine's checkpoints are kept.
+pub fn checkpoint_name(engine: &str) -> String {
+    format!("engine:{engine}")
+}
+
+/// The schema of an engine's own state.
+pub fn state_schema(engine: &str) -> String {
+    format!("engine_{}", engine.replace('-', "_"))
+}

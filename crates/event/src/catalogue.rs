@@ -95,6 +95,11 @@ macro_rules! events {
                 match self { $(Event::$name(payload) => payload.encode_to_vec().into(),)* }
             }
 
+            /// Bytes of the encoded payload.
+            pub fn encoded_len(&self) -> usize {
+                match self { $(Event::$name(payload) => payload.encoded_len(),)* }
+            }
+
             /// Reads a payload; an older version goes through its upcasters.
             pub fn decode(name: &str, version: u32, payload: Bytes) -> Result<Self, DecodeError> {
                 match (name, version) {

@@ -11,6 +11,19 @@
 //! | yes | any | `Repeated`: a retry, nothing changes |
 //! | no | absent, or the current one | `Effective` |
 //! | no | another | `Stale`: nothing changes but the request is remembered |
+//!
+//! Requests are remembered per entity, because two entities may live on two
+//! partitions, between which there is no order: the same id on another entity is
+//! another request.
+
+use uuid::Uuid;
+
+use crate::{
+    account::AdAccountId,
+    catalogue::Event,
+    envelope::{DecodeError, Envelope},
+    envelope_proto::Precondition,
+};
 
 /// What a fold does with a commanded event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +42,53 @@ pub fn verdict(seen: bool, current_version: u64, expected_version: Option<u64>) 
     match expected_version {
         Some(expected) if expected != current_version => Verdict::Stale,
         _ => Verdict::Effective,
+    }
+}
+
+/// What a commanded event asks of the fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commanded {
+    /// The resource name of what it changes, such as `accounts/123456789`.
+    pub entity: String,
+    pub request_id: Uuid,
+    pub expected_version: Option<u64>,
+}
+
+impl Commanded {
+    /// `None` for an event that nobody commanded.
+    ///
+    /// # Errors
+    /// A commanded event without its precondition, or one that names no entity.
+    pub fn of(envelope: &Envelope) -> Result<Option<Self>, DecodeError> {
+        let account = |id: &str| {
+            let id: AdAccountId = id.parse().map_err(|_| DecodeError::Field {
+                field: "ad_account_id",
+            })?;
+            Ok(format!("accounts/{id}"))
+        };
+        let (entity, precondition) = match &envelope.event {
+            Event::AccountConnected(e) => (account(&e.ad_account_id)?, &e.precondition),
+            Event::AccountDisconnected(e) => (account(&e.ad_account_id)?, &e.precondition),
+            Event::OrganizationCreated(e) => (
+                format!("tenants/{}", envelope.require_tenant()?),
+                &e.precondition,
+            ),
+            Event::ApiKeyIssued(e) => (format!("apiKeys/{}", e.key_id), &e.precondition),
+            Event::ApiKeyRevoked(e) => (format!("apiKeys/{}", e.key_id), &e.precondition),
+            _ => return Ok(None),
+        };
+        let missing = || DecodeError::Field {
+            field: "precondition",
+        };
+        let Precondition {
+            request_id,
+            expected_version,
+        } = precondition.as_ref().ok_or_else(missing)?;
+        Ok(Some(Self {
+            entity,
+            request_id: Uuid::from_slice(request_id).map_err(|_| missing())?,
+            expected_version: *expected_version,
+        }))
     }
 }
 

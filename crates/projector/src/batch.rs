@@ -155,7 +155,14 @@ mod tests {
     #[test]
     fn repeats_are_dropped_and_holes_stop() {
         let records = [record(0, "a", 5), record(1, "a", 5), record(2, "a", 7)];
-        let sift = |records| sift(records, &mut Marks::default(), HashSet::new(), &Poison::new());
+        let sift = |records| {
+            sift(
+                records,
+                &mut Marks::default(),
+                HashSet::new(),
+                &Poison::new(),
+            )
+        };
         let hole = sift(&records).unwrap_err();
         assert_eq!((hole.expected, hole.found), (6, 7));
         assert_eq!(hole.offset, Offset(2));

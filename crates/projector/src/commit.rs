@@ -1,10 +1,8 @@
 //! One batch, one READ COMMITTED transaction: fence, marks, parked keys, rows.
 
-use std::collections::HashSet;
-
-use compline_event::{Recorded, TenantId};
+use compline_event::Recorded;
 use compline_eventlog::Record;
-use compline_readmodel::{Advance, Fault, Fence, Marks, classify, park, wake};
+use compline_readmodel::{Advance, Fault, Fence, Marks, classify, park};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -104,6 +102,10 @@ async fn attempt<F: Fold>(
         tx.rollback().await?;
         return Err(Failed::Fold);
     };
+    // What the fold stores comes last: an engine's counters are locked there, and
+    // a lock is held until the commit.
+    write_parks(&mut tx, fence, &sifted).await?;
+    marks.store(&mut tx, &fence.place).await?;
     if !events.is_empty() {
         let mut rows = fold.load(&mut tx, &events).await?;
         for event in &events {
@@ -128,9 +130,6 @@ async fn attempt<F: Fold>(
             });
         }
     }
-    write_parks(&mut tx, fence, &sifted).await?;
-    marks.store(&mut tx, &fence.place).await?;
-    wake::notify(&mut tx, &fence.place, &tenants(&events)).await?;
     tx.commit().await?;
 
     fence.next_offset = to;
@@ -167,11 +166,4 @@ async fn write_parks(
         park::park(conn, &fence.place, parked, CODE_VERSION).await?;
     }
     park::join(conn, &fence.place, &sifted.joined).await
-}
-
-fn tenants(events: &[Recorded]) -> HashSet<TenantId> {
-    events
-        .iter()
-        .filter_map(|event| event.envelope.tenant)
-        .collect()
 }

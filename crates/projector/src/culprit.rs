@@ -34,10 +34,16 @@ pub(crate) async fn find<F: Fold>(
     keys.dedup();
     while keys.len() > 1 {
         let right = keys.split_off(keys.len() / 2);
-        if refused(conn, fold, &of_keys(events, &keys)).await?.is_some() {
+        if refused(conn, fold, &of_keys(events, &keys))
+            .await?
+            .is_some()
+        {
             continue;
         }
-        if refused(conn, fold, &of_keys(events, &right)).await?.is_none() {
+        if refused(conn, fold, &of_keys(events, &right))
+            .await?
+            .is_none()
+        {
             return Err(sqlx::Error::Protocol(format!(
                 "no key alone is to blame for: {error}"
             )));

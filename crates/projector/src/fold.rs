@@ -1,9 +1,9 @@
 //! What the loop drives: a projection, or the input side of an engine.
 
-use std::{future::Future, marker::PhantomData};
+use std::{collections::HashSet, future::Future, marker::PhantomData};
 
-use compline_event::{Recorded, Topic};
-use compline_readmodel::{FoldError, Projection};
+use compline_event::{Recorded, TenantId, Topic};
+use compline_readmodel::{FoldError, Projection, wake};
 use sqlx::PgConnection;
 
 /// Like [`Projection`], but with a self: an engine has settings and an outbox.
@@ -52,21 +52,31 @@ impl<P: Projection> Fold for ProjectionFold<P> {
         P::TOPICS
     }
 
-    type Rows = P::Rows;
+    /// With the tenants whose readers are told.
+    type Rows = (P::Rows, HashSet<TenantId>);
 
     async fn load(
         &self,
         conn: &mut PgConnection,
         events: &[Recorded],
-    ) -> Result<P::Rows, sqlx::Error> {
-        P::load(conn, events).await
+    ) -> Result<Self::Rows, sqlx::Error> {
+        let tenants = events
+            .iter()
+            .filter_map(|event| event.envelope.tenant)
+            .collect();
+        Ok((P::load(conn, events).await?, tenants))
     }
 
-    fn apply(&self, rows: &mut P::Rows, event: &Recorded) -> Result<(), FoldError> {
+    fn apply(&self, (rows, _): &mut Self::Rows, event: &Recorded) -> Result<(), FoldError> {
         P::apply(rows, event)
     }
 
-    async fn store(&self, conn: &mut PgConnection, rows: P::Rows) -> Result<(), sqlx::Error> {
-        P::store(conn, rows).await
+    async fn store(
+        &self,
+        conn: &mut PgConnection,
+        (rows, tenants): Self::Rows,
+    ) -> Result<(), sqlx::Error> {
+        P::store(conn, rows).await?;
+        wake::notify(conn, P::NAME, &tenants).await
     }
 }

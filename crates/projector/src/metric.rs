@@ -13,13 +13,26 @@ pub const STOPPED: &str = "compline_projector_partition_stopped";
 pub const NEXT_OFFSET: &str = "compline_projector_next_offset";
 
 pub fn describe() {
-    describe_counter!(EVENTS, "Events applied to a read model or decided by an engine");
+    describe_counter!(
+        EVENTS,
+        "Events applied to a read model or decided by an engine"
+    );
     describe_counter!(DROPPED, "Engine outputs that had been taken before");
     describe_counter!(PARKED, "Records set aside with their key");
     describe_histogram!(BATCH_SIZE, "Records in one transaction");
-    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one batch's transaction");
+    describe_histogram!(
+        COMMIT_SECONDS,
+        Unit::Seconds,
+        "Time of one batch's transaction"
+    );
     describe_counter!(RETRIES, "Batches rolled back and tried again");
-    describe_counter!(FENCES_LOST, "Batches refused because the checkpoint was not as remembered");
-    describe_gauge!(STOPPED, "1 while a partition stands still until somebody looks");
+    describe_counter!(
+        FENCES_LOST,
+        "Batches refused because the checkpoint was not as remembered"
+    );
+    describe_gauge!(
+        STOPPED,
+        "1 while a partition stands still until somebody looks"
+    );
     describe_gauge!(NEXT_OFFSET, "The checkpoint's next offset");
 }

@@ -133,7 +133,9 @@ impl<F: Fold> Owner<F> {
                 Ok(records) => records,
                 Err(ReadError::Revoked { .. }) => return Ok(End::Stopped),
                 Err(error @ ReadError::OutOfRange { .. }) => {
-                    return Ok(End::Halt(format!("{error}; see the operator page on a cut log")));
+                    return Ok(End::Halt(format!(
+                        "{error}; see the operator page on a cut log"
+                    )));
                 }
                 Err(error @ ReadError::Transient { .. }) => return Err(error.into()),
             };
@@ -224,8 +226,6 @@ impl<F: Fold> Owner<F> {
             .record(records.len() as f64);
         metrics::histogram!(metric::COMMIT_SECONDS, "projection" => projection())
             .record(began.elapsed().as_secs_f64());
-        self.starter
-            .hint(self.place.topic, self.place.partition, fence.next_offset);
         Ok(true)
     }
 

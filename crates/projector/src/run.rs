@@ -1,8 +1,12 @@
 //! The projector: a member of a consumer group, and the tasks of its partitions.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use compline_event::{Offset, Partition, Topic};
+use compline_event::{Offset, Partition, Position, Topic};
 use compline_eventlog::{Change, ConsumerConfig, GroupConsumer, Log, LogError, PartitionReader};
 use compline_readmodel::{Generation, Place};
 use sqlx::PgPool;
@@ -18,8 +22,12 @@ use crate::{
     status::Status,
 };
 
-/// How many starts and hints may wait for the consumer.
+/// How many starts may wait for the consumer.
 const REQUESTS: usize = 256;
+
+/// How often Kafka's own tools are told how far the group is. Each telling is a
+/// durable write for the log, and nothing of ours reads it.
+const HINT_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct ProjectorConfig {
@@ -97,6 +105,9 @@ impl<F: Fold> Projector<F> {
             )
             .map_err(failed)?;
         let (requests, mut requested) = mpsc::channel(REQUESTS);
+        let mut hints = tokio::time::interval(HINT_INTERVAL);
+        hints.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut hinted = BTreeMap::new();
         let mut owners = Owners {
             projector: &self,
             starter: Starter { requests },
@@ -112,7 +123,8 @@ impl<F: Fold> Projector<F> {
                         ack.done();
                     }
                 },
-                Some(request) = requested.recv() => request.serve(&consumer).await,
+                Some(request) = requested.recv() => request.serve(&consumer),
+                _ = hints.tick() => consumer.hint(fresh(&self.status, &mut hinted)),
             }
         }
         let all: Vec<_> = owners.running.keys().copied().collect();
@@ -165,7 +177,7 @@ impl<F: Fold> Owners<'_, F> {
         &mut self,
         partitions: &[(Topic, Partition)],
         consumer: &GroupConsumer,
-        requested: &mut mpsc::Receiver<Request>,
+        requested: &mut mpsc::Receiver<Start>,
     ) {
         let ending: Vec<_> = partitions
             .iter()
@@ -185,7 +197,7 @@ impl<F: Fold> Owners<'_, F> {
         loop {
             tokio::select! {
                 () = &mut ended => break,
-                Some(request) = requested.recv() => request.serve(consumer).await,
+                Some(request) = requested.recv() => request.serve(consumer),
             }
         }
         for (topic, partition) in partitions {
@@ -194,49 +206,40 @@ impl<F: Fold> Owners<'_, F> {
     }
 }
 
-/// What a partition's task asks of the consumer, which one task owns.
-#[derive(Debug)]
-pub(crate) enum Request {
-    Start {
-        topic: Topic,
-        partition: Partition,
-        from: Offset,
-        reply: oneshot::Sender<Result<PartitionReader, LogError>>,
-    },
-    Hint {
-        topic: Topic,
-        partition: Partition,
-        next_offset: Offset,
-    },
+/// The positions that were not hinted at before.
+fn fresh(status: &Status, hinted: &mut BTreeMap<(Topic, Partition), Offset>) -> Vec<Position> {
+    status
+        .positions()
+        .filter(|at| {
+            hinted.insert((at.topic, at.partition), at.next_offset) != Some(at.next_offset)
+        })
+        .collect()
 }
 
-impl Request {
-    async fn serve(self, consumer: &GroupConsumer) {
-        match self {
-            Request::Start {
-                topic,
-                partition,
-                from,
-                reply,
-            } => {
-                // A task that begins anew still has its old reader assigned.
-                consumer.stop(topic, partition);
-                // Whoever asked may be gone by now; then the reader is dropped.
-                let _ = reply.send(consumer.start(topic, partition, from));
-            }
-            Request::Hint {
-                topic,
-                partition,
-                next_offset,
-            } => consumer.hint(topic, partition, next_offset),
-        }
+/// What a partition's task asks of the consumer, which one task owns.
+#[derive(Debug)]
+pub(crate) struct Start {
+    topic: Topic,
+    partition: Partition,
+    from: Offset,
+    reply: oneshot::Sender<Result<PartitionReader, LogError>>,
+}
+
+impl Start {
+    fn serve(self, consumer: &GroupConsumer) {
+        // A task that begins anew still has its old reader assigned.
+        consumer.stop(self.topic, self.partition);
+        // Whoever asked may be gone by now; then the reader is dropped.
+        let _ = self
+            .reply
+            .send(consumer.start(self.topic, self.partition, self.from));
     }
 }
 
 /// A partition's way to the consumer.
 #[derive(Clone, Debug)]
 pub(crate) struct Starter {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Start>,
 }
 
 /// The projector has gone away.
@@ -256,7 +259,7 @@ impl Starter {
         from: Offset,
     ) -> Result<PartitionReader, StartError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Start {
+        let request = Start {
             topic,
             partition,
             from,
@@ -267,14 +270,5 @@ impl Starter {
             .await
             .map_err(|_| StartError::Closed)?;
         Ok(answer.await.map_err(|_| StartError::Closed)??)
-    }
-
-    /// For Kafka's own tools; lost when the consumer is busy.
-    pub(crate) fn hint(&self, topic: Topic, partition: Partition, next_offset: Offset) {
-        let _ = self.requests.try_send(Request::Hint {
-            topic,
-            partition,
-            next_offset,
-        });
     }
 }

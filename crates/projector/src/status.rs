@@ -5,16 +5,22 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use compline_event::{Offset, Partition, Topic};
+use compline_event::{Offset, Partition, Position, Topic};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartitionState {
     Claiming,
-    Running { next_offset: Offset },
+    Running {
+        next_offset: Offset,
+    },
     /// A transient failure; it goes on by itself.
-    Retrying { reason: String },
+    Retrying {
+        reason: String,
+    },
     /// It does not go on until somebody has looked.
-    Stopped { reason: String },
+    Stopped {
+        reason: String,
+    },
 }
 
 /// The partitions that this process owns. Clones share it.
@@ -41,6 +47,20 @@ impl Status {
         })
     }
 
+    /// Where the running partitions stand.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = Position> {
+        self.partitions()
+            .into_iter()
+            .filter_map(|(topic, partition, state)| match state {
+                PartitionState::Running { next_offset } => Some(Position {
+                    topic,
+                    partition,
+                    next_offset,
+                }),
+                _ => None,
+            })
+    }
+
     pub(crate) fn set(&self, topic: Topic, partition: Partition, state: PartitionState) {
         self.lock().insert((topic, partition), state);
     }
@@ -49,9 +69,7 @@ impl Status {
         self.lock().remove(&(topic, partition));
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<(Topic, Partition), PartitionState>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Topic, Partition), PartitionState>> {
         self.partitions
             .lock()
             .expect("nothing panics while it holds the states")

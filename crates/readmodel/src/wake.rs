@@ -11,8 +11,6 @@ use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::checkpoint::Place;
-
 const CHANNEL: &str = "compline_wake";
 
 /// Postgres takes payloads up to 8000 bytes; a tenant is 36 of them.
@@ -81,19 +79,22 @@ impl Wakes {
 
 /// Tells every listener, when the transaction commits, whose rows it changed.
 /// With no tenant at all it still says that the position moved.
+///
+/// Not for transactions that wait for the disk: Postgres lets only one that
+/// notifies commit at a time.
 pub async fn notify(
     conn: &mut PgConnection,
-    place: &Place,
+    projection: &str,
     tenants: &HashSet<TenantId>,
 ) -> Result<(), sqlx::Error> {
     let mut sorted: Vec<TenantId> = tenants.iter().copied().collect();
     sorted.sort_unstable();
     let mut payloads: Vec<String> = sorted
         .chunks(TENANTS_PER_PAYLOAD)
-        .map(|chunk| payload(&place.projection, chunk))
+        .map(|chunk| payload(projection, chunk))
         .collect();
     if payloads.is_empty() {
-        payloads.push(payload(&place.projection, &[]));
+        payloads.push(payload(projection, &[]));
     }
     sqlx::query!(
         "SELECT pg_notify($1, payload) FROM UNNEST($2::text[]) AS told (payload)",

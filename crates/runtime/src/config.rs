@@ -12,6 +12,7 @@
 //! `#[serde(with = "compline_runtime::config::byte_size")]`, secrets [`Secret`].
 
 pub mod byte_size;
+mod de;
 pub mod duration;
 mod environment;
 mod error;
@@ -20,7 +21,7 @@ mod secret;
 use std::path::{Path, PathBuf};
 
 use ::config::{Config, File, FileFormat};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 pub use error::ConfigError;
 pub use secret::Secret;
@@ -124,8 +125,11 @@ impl Layers {
                 .set_override(&key, environment::parse(&value))
                 .map_err(|_| ConfigError::Key { key })?;
         }
-        let settings = builder.build().map_err(ConfigError::from_config)?;
-        settings.try_deserialize().map_err(ConfigError::from_config)
+        // Files were read and keys checked above, so this is only about a file changed meanwhile.
+        let settings = builder
+            .build()
+            .map_err(|error| ConfigError::custom(error.to_string()))?;
+        T::deserialize(de::Node(settings.cache))
     }
 }
 

@@ -185,7 +185,6 @@ fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .adaptive_window(true)
         .max_concurrent_streams(bounds.max_concurrent_streams)
         .keep_alive_interval(bounds.keepalive.0)
         .keep_alive_timeout(bounds.keepalive.1);

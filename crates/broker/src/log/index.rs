@@ -4,7 +4,7 @@
 //! beside it, with a footer that says what the segment must be, and is searched there.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::batch::Header;
 use crate::file::{self, Disk, DiskFile, Mode};
@@ -128,7 +128,7 @@ fn decode_entry(bytes: &[u8]) -> Entry {
 #[derive(Debug)]
 pub(crate) struct SavedIndex<'a> {
     pub(crate) disk: &'a dyn Disk,
-    pub(crate) path: &'a Path,
+    pub(crate) path: PathBuf,
     pub(crate) base: i64,
 }
 
@@ -145,7 +145,7 @@ impl SavedIndex<'_> {
 
     /// The position of the last entry for which `before` holds; it holds for a beginning of them.
     fn search(&self, before: impl Fn(&Entry) -> bool) -> io::Result<u32> {
-        let file = self.disk.open(self.path, Mode::Read)?;
+        let file = self.disk.open(&self.path, Mode::Read)?;
         let mut low = 0;
         let mut high = (file.size()? as usize).saturating_sub(FOOTER) / ENTRY;
         let mut position = 0;
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!((summary.next_offset, summary.size, summary.newest), (300, 200_000, index.newest()));
         assert_eq!(loaded.entries, index.entries);
         assert_eq!(index.entries.len(), 40);
-        let saved = SavedIndex { disk: &disk, path, base: 100 };
+        let saved = SavedIndex { disk: &disk, path: path.to_owned(), base: 100 };
         for offset in 90..310 {
             assert_eq!(saved.floor(offset).unwrap(), index.floor(offset));
         }

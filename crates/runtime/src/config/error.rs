@@ -1,4 +1,4 @@
-//! What can be wrong with settings: always the key, what was found, what was expected.
+//! What can be wrong with settings: always the key, what was found, what was expected, and where.
 
 use std::path::PathBuf;
 
@@ -20,8 +20,12 @@ pub enum ConfigError {
     /// An override whose key is not a dotted path.
     #[error("`{key}` is not a configuration key")]
     Key { key: String },
-    #[error("unknown configuration key `{key}`: {expected}")]
-    Unknown { key: String, expected: String },
+    #[error("unknown configuration key `{key}`: expected {expected}{}", in_origin(.origin))]
+    Unknown {
+        key: String,
+        expected: String,
+        origin: Option<String>,
+    },
     #[error("configuration key `{key}` is missing")]
     Missing { key: String },
     /// `problem` says what was found and what was expected.
@@ -52,49 +56,28 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn from_config(error: config::ConfigError) -> Self {
-        use config::ConfigError as E;
-        match error {
-            E::NotFound(key) => Self::Missing { key },
-            E::Type {
-                origin,
-                unexpected,
-                expected,
-                key,
-            } => Self::Invalid {
-                key: key.unwrap_or_default(),
-                problem: format!("found {unexpected}, expected {expected}"),
-                origin,
-            },
-            E::At { error, origin, key } => Self::at(&error.to_string(), origin, key),
-            other => Self::at(&other.to_string(), None, None),
+    /// The same error, its key one level further down: below `parent`.
+    pub(super) fn below(mut self, parent: &str) -> Self {
+        if let Self::Unknown { key, .. } | Self::Missing { key } | Self::Invalid { key, .. } =
+            &mut self
+        {
+            let dot = if key.is_empty() || key.starts_with('[') {
+                ""
+            } else {
+                "."
+            };
+            *key = format!("{parent}{dot}{key}");
         }
+        self
     }
 
-    /// Serde has sentences only; these two are stable and worth taking apart.
-    fn at(message: &str, origin: Option<String>, parent: Option<String>) -> Self {
-        let parent = parent.unwrap_or_default();
-        if let Some((field, expected)) = message
-            .strip_prefix("unknown field `")
-            .and_then(|rest| rest.split_once("`, "))
+    /// The same error, said to come from there unless that is known better already.
+    pub(super) fn at_origin(mut self, place: Option<&str>) -> Self {
+        if let Self::Unknown { origin, .. } | Self::Invalid { origin, .. } = &mut self
+            && origin.is_none()
         {
-            let dot = if parent.is_empty() { "" } else { "." };
-            return Self::Unknown {
-                key: format!("{parent}{dot}{field}"),
-                expected: expected.to_owned(),
-            };
+            *origin = place.map(str::to_owned);
         }
-        let problem = match message
-            .strip_prefix("invalid value: ")
-            .or_else(|| message.strip_prefix("invalid type: "))
-        {
-            Some(found) => format!("found {found}"),
-            None => message.to_owned(),
-        };
-        Self::Invalid {
-            key: parent,
-            problem,
-            origin,
-        }
+        self
     }
 }

@@ -1,0 +1,289 @@
+//! Kafka's requests: which there are, and who answers them.
+//!
+//! [`begin`] takes a request off the wire to its handler. A handler first changes what the
+//! request is to change, in the order in which requests came, and then gives an [`Answer`].
+
+mod configs;
+mod fetch;
+mod groups;
+mod list_offsets;
+mod metadata;
+mod offsets;
+mod produce;
+mod producer_id;
+mod records;
+mod shape;
+mod supported;
+mod topics;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{
+    AlterConfigsRequest, ApiKey, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    ResponseHeader, SyncGroupRequest,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::server::frame::RequestFrame;
+use crate::server::{Answer, Frame, Peer, Server};
+
+/// Why a request closes its connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadRequest {
+    #[error("request {key} is not one that this broker knows")]
+    UnknownKey { key: i16 },
+    #[error("request {key:?} in version {version} is not supported")]
+    UnknownVersion { key: ApiKey, version: i16 },
+    #[error("a request {key:?} is not what its version {version} should be")]
+    Malformed { key: ApiKey, version: i16 },
+    #[error("a request is too short for its header")]
+    NoHeader,
+    /// Kafka, too, has no other way to say it to someone who wants no answer.
+    #[error("records that need no acknowledgement could not be taken (error {code})")]
+    Unacknowledged { code: i16 },
+}
+
+/// A request that has been read as far as its header.
+#[derive(Debug)]
+pub(crate) struct Request {
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    client_id: String,
+    peer: Peer,
+    body: Bytes,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+/// Begins a request. `None` is the answer of one that wants none.
+pub(crate) async fn begin(
+    server: &Arc<Server>,
+    peer: Peer,
+    frame: RequestFrame,
+) -> Result<Option<Answer>, BadRequest> {
+    let mut request = Request::parse(frame, peer)?;
+    let version = request.version;
+    if !supported::is_supported(request.key, version) {
+        return match request.key {
+            // Asked for a version of the question itself that is too new: an answer in the oldest
+            // form says which ones there are (KIP-511).
+            ApiKey::ApiVersions => {
+                request.version = 0;
+                Ok(Some(request.answer(supported::api_versions(false))))
+            }
+            key => Err(BadRequest::UnknownVersion { key, version }),
+        };
+    }
+    let shape = supported::shape(request.key);
+    let flexible = request.key.request_header_version(version) >= 2;
+    if !shape::fits(shape, version, flexible, &request.body) {
+        return Err(BadRequest::Malformed { key: request.key, version });
+    }
+    dispatch(server, request).await
+}
+
+async fn dispatch(server: &Arc<Server>, mut request: Request) -> Result<Option<Answer>, BadRequest> {
+    let version = request.version;
+    let shared = server.clone();
+    let answer = match request.key {
+        ApiKey::ApiVersions => request.answer(supported::api_versions(true)),
+        ApiKey::Produce => return produce::produce(server, request).await,
+        ApiKey::Fetch => {
+            let ask = request.decode::<FetchRequest>()?;
+            return Ok(Some(fetch::fetch(shared, request, ask)));
+        }
+        ApiKey::ListOffsets => {
+            let ask = request.decode::<ListOffsetsRequest>()?;
+            request.answer_later(list_offsets::list(shared, ask, version))
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let ask = request.decode::<OffsetForLeaderEpochRequest>()?;
+            request.answer(list_offsets::of_epochs(server, ask))
+        }
+        ApiKey::Metadata => {
+            let ask = request.decode::<MetadataRequest>()?;
+            request.answer_later(metadata::metadata(shared, ask, version))
+        }
+        ApiKey::DescribeCluster => {
+            let _: DescribeClusterRequest = request.decode()?;
+            request.answer(metadata::cluster(server))
+        }
+        ApiKey::DescribeLogDirs => {
+            let ask = request.decode::<DescribeLogDirsRequest>()?;
+            request.answer(metadata::log_dirs(server, ask))
+        }
+        ApiKey::CreateTopics => {
+            let ask = request.decode::<CreateTopicsRequest>()?;
+            let created = topics::create(shared, ask).await;
+            request.answer(created)
+        }
+        ApiKey::DeleteTopics => {
+            let ask = request.decode::<DeleteTopicsRequest>()?;
+            let deleted = topics::delete(shared, ask, version).await;
+            request.answer_later(deleted)
+        }
+        ApiKey::CreatePartitions => {
+            let ask = request.decode::<CreatePartitionsRequest>()?;
+            let created = topics::create_partitions(shared, ask).await;
+            request.answer(created)
+        }
+        ApiKey::DeleteRecords => {
+            let ask = request.decode::<DeleteRecordsRequest>()?;
+            let deleted = records::delete(shared, ask).await;
+            request.answer(deleted)
+        }
+        ApiKey::DescribeConfigs => {
+            let ask = request.decode::<DescribeConfigsRequest>()?;
+            request.answer(configs::describe(server, ask))
+        }
+        ApiKey::AlterConfigs => {
+            let ask = request.decode::<AlterConfigsRequest>()?;
+            let altered = configs::replace(shared, ask).await;
+            request.answer(altered)
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let ask = request.decode::<IncrementalAlterConfigsRequest>()?;
+            let altered = configs::alter(shared, ask).await;
+            request.answer(altered)
+        }
+        ApiKey::InitProducerId => {
+            let ask = request.decode::<InitProducerIdRequest>()?;
+            request.answer_later(producer_id::init(shared, ask))
+        }
+        ApiKey::FindCoordinator => {
+            let ask = request.decode::<FindCoordinatorRequest>()?;
+            request.answer(groups::find_coordinator(server, ask, version))
+        }
+        ApiKey::JoinGroup => {
+            let ask = request.decode::<JoinGroupRequest>()?;
+            let joined = groups::join(server, ask, &request);
+            request.answer_later(joined)
+        }
+        ApiKey::SyncGroup => {
+            let ask = request.decode::<SyncGroupRequest>()?;
+            request.answer_later(groups::sync(server, ask))
+        }
+        ApiKey::Heartbeat => {
+            let ask = request.decode::<HeartbeatRequest>()?;
+            request.answer(groups::heartbeat(server, ask))
+        }
+        ApiKey::LeaveGroup => {
+            let ask = request.decode::<LeaveGroupRequest>()?;
+            request.answer(groups::leave(server, ask, version))
+        }
+        ApiKey::DescribeGroups => {
+            let ask = request.decode::<DescribeGroupsRequest>()?;
+            request.answer(groups::describe(server, ask))
+        }
+        ApiKey::ListGroups => {
+            let ask = request.decode::<ListGroupsRequest>()?;
+            request.answer(groups::list(server, ask))
+        }
+        ApiKey::DeleteGroups => {
+            let ask = request.decode::<DeleteGroupsRequest>()?;
+            request.answer_later(groups::delete(server, ask))
+        }
+        ApiKey::OffsetCommit => {
+            let ask = request.decode::<OffsetCommitRequest>()?;
+            request.answer_later(offsets::commit(server, ask))
+        }
+        ApiKey::OffsetFetch => {
+            let ask = request.decode::<OffsetFetchRequest>()?;
+            request.answer_later(offsets::fetch(server, ask, version))
+        }
+        ApiKey::OffsetDelete => {
+            let ask = request.decode::<OffsetDeleteRequest>()?;
+            request.answer_later(offsets::delete(server, ask))
+        }
+        key => return Err(BadRequest::UnknownKey { key: key as i16 }),
+    };
+    Ok(Some(answer))
+}
+
+impl Request {
+    fn parse(frame: RequestFrame, peer: Peer) -> Result<Request, BadRequest> {
+        let mut body = frame.bytes;
+        if body.len() < 8 {
+            return Err(BadRequest::NoHeader);
+        }
+        let number = body.get_i16();
+        let version = body.get_i16();
+        let correlation_id = body.get_i32();
+        let key = ApiKey::try_from(number).map_err(|()| BadRequest::UnknownKey { key: number })?;
+        if !supported::is_known(key) {
+            return Err(BadRequest::UnknownKey { key: number });
+        }
+        // The client's name is nullable and never compact; what else a header holds may be skipped.
+        let flexible = key.request_header_version(version) >= 2;
+        let size = shape::size("S", version, false, &body).ok_or(BadRequest::NoHeader)?;
+        let name = body.split_to(size);
+        let client_id = String::from_utf8_lossy(name.get(2..).unwrap_or_default()).into_owned();
+        if flexible {
+            let size = shape::size("", version, true, &body).ok_or(BadRequest::NoHeader)?;
+            body.advance(size);
+        }
+        Ok(Request { key, version, correlation_id, client_id, peer, body, memory: frame.memory })
+    }
+
+    fn decode<T: Decodable>(&mut self) -> Result<T, BadRequest> {
+        let malformed = BadRequest::Malformed { key: self.key, version: self.version };
+        T::decode(&mut self.body, self.version).map_err(|_| malformed)
+    }
+
+    /// An answer that is known already.
+    fn answer<T: Encodable + HeaderVersion + Send + 'static>(self, response: T) -> Answer {
+        let frame = self.frame(&response);
+        Box::pin(async move { frame })
+    }
+
+    /// An answer that is worked out when its turn has come.
+    fn answer_later<T: Encodable + HeaderVersion + Send + 'static>(
+        self,
+        response: impl Future<Output = T> + Send + 'static,
+    ) -> Answer {
+        Box::pin(async move { self.frame(&response.await) })
+    }
+
+    fn frame<T: Encodable + HeaderVersion>(&self, response: &T) -> Frame {
+        let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
+        let mut bytes = BytesMut::with_capacity(256);
+        bytes.put_u32(0);
+        header
+            .encode(&mut bytes, T::header_version(self.version))
+            .and_then(|()| response.encode(&mut bytes, self.version))
+            .expect("handlers answer with what the version can say");
+        let length = (bytes.len() - 4) as u32;
+        bytes[..4].copy_from_slice(&length.to_be_bytes());
+        Frame { bytes, memory: None }
+    }
+}
+
+/// The wall clock, in Kafka's milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// Runs what waits for the disk where it holds up nobody. A panic there spreads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going away, and nobody is left to be answered.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,210 @@
+//! Settings of topics, described and changed. The broker's own are set by who embeds it.
+
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, alter_configs_response,
+    incremental_alter_configs_response,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::topics::{Refusal, refusal};
+use super::{blocking, text};
+use crate::server::Server;
+use crate::topics::Refused;
+use crate::topics::config::{ConfigError, SETTINGS, TopicConfig};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const SET_FOR_TOPIC: i8 = 1;
+const DEFAULT: i8 = 5;
+
+pub(super) fn describe(server: &Server, ask: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let results = ask.resources.iter().map(|resource| {
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
+        match settings(server, resource, ask.include_synonyms, ask.include_documentation) {
+            Ok(configs) => result.with_configs(configs),
+            Err((error, message)) => {
+                result.with_error_code(error.code()).with_error_message(Some(text(&message)))
+            }
+        }
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+fn settings(
+    server: &Server,
+    resource: &DescribeConfigsResource,
+    with_synonyms: bool,
+    with_help: bool,
+) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    let config = match resource.resource_type {
+        TOPIC => {
+            let topic = server.topics.find(&resource.resource_name);
+            topic.ok_or_else(|| refusal(Refused::Unknown))?.config.clone()
+        }
+        BROKER => return Ok(broker_settings(server)),
+        other => return Err(unknown_resource(other)),
+    };
+    let wanted = |key: &str| {
+        let keys = resource.configuration_keys.as_ref();
+        keys.is_none_or(|keys| keys.iter().any(|wanted| &**wanted == key))
+    };
+    let settings = SETTINGS.iter().filter(|setting| wanted(setting.key)).map(|setting| {
+        let (value, is_set) = config.get(setting, server.topics.defaults());
+        let source = if is_set { SET_FOR_TOPIC } else { DEFAULT };
+        let mut synonyms = Vec::new();
+        if with_synonyms {
+            let default = (setting.default)(server.topics.defaults());
+            synonyms.extend(is_set.then(|| synonym(setting.key, &value, SET_FOR_TOPIC)));
+            synonyms.push(synonym(setting.key, &default, DEFAULT));
+        }
+        DescribeConfigsResourceResult::default()
+            .with_name(text(setting.key))
+            .with_value(Some(text(&value)))
+            .with_config_source(source)
+            .with_config_type(setting.kind as i8)
+            .with_synonyms(synonyms)
+            .with_documentation(with_help.then(|| text(setting.help)))
+    });
+    Ok(settings.collect())
+}
+
+fn synonym(key: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym::default().with_name(text(key)).with_value(Some(text(value))).with_source(source)
+}
+
+/// What clients and tools look up of a broker.
+fn broker_settings(server: &Server) -> Vec<DescribeConfigsResourceResult> {
+    let config = &server.config;
+    let settings = [
+        ("auto.create.topics.enable", config.auto_create_topics.to_string()),
+        ("broker.id", config.node_id.to_string()),
+        ("default.replication.factor", "1".into()),
+        ("log.retention.bytes", config.topics.retention_bytes.to_string()),
+        ("log.retention.ms", config.topics.retention_ms.to_string()),
+        ("log.segment.bytes", config.topics.segment_bytes.to_string()),
+        ("message.max.bytes", config.topics.max_message_bytes.to_string()),
+        ("min.insync.replicas", "1".into()),
+        ("num.partitions", config.topics.partitions.to_string()),
+        ("unclean.leader.election.enable", "false".into()),
+    ];
+    let settings = settings.into_iter().map(|(key, value)| {
+        DescribeConfigsResourceResult::default()
+            .with_name(text(key))
+            .with_value(Some(text(&value)))
+            .with_read_only(true)
+            .with_config_source(DEFAULT)
+    });
+    settings.collect()
+}
+
+fn unknown_resource(kind: i8) -> Refusal {
+    (ResponseError::InvalidRequest, format!("resources of type {kind} have no settings here"))
+}
+
+/// The older way: what is not named goes back to its default.
+pub(super) async fn replace(server: Arc<Server>, ask: AlterConfigsRequest) -> AlterConfigsResponse {
+    let mut responses = Vec::with_capacity(ask.resources.len());
+    for resource in ask.resources {
+        let changes = resource.configs.into_iter().map(|config| (config.name, config.value)).collect::<Vec<_>>();
+        let change = move |_: &TopicConfig| {
+            let mut config = TopicConfig::default();
+            for (key, value) in &changes {
+                if let Some(value) = value {
+                    config.set(key, value)?;
+                }
+            }
+            Ok(config)
+        };
+        let name = resource.resource_name.clone();
+        let changed = apply(&server, resource.resource_type, name, ask.validate_only, change).await;
+        let response = alter_configs_response::AlterConfigsResourceResponse::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name);
+        responses.push(match changed {
+            Ok(()) => response,
+            Err((error, message)) => {
+                response.with_error_code(error.code()).with_error_message(Some(text(&message)))
+            }
+        });
+    }
+    AlterConfigsResponse::default().with_responses(responses)
+}
+
+/// The newer way (KIP-339): only what is named changes.
+pub(super) async fn alter(
+    server: Arc<Server>,
+    ask: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    const SET: i8 = 0;
+    const DELETE: i8 = 1;
+    const APPEND: i8 = 2;
+    let mut responses = Vec::with_capacity(ask.resources.len());
+    for resource in ask.resources {
+        let changes = resource.configs;
+        let change = move |config: &TopicConfig| {
+            let mut config = config.clone();
+            for change in &changes {
+                match (change.config_operation, &change.value) {
+                    (SET, Some(value)) => config.set(&change.name, value)?,
+                    (SET | DELETE, _) => config.unset(&change.name)?,
+                    // The only list there is has one possible member.
+                    (APPEND, Some(value)) => config.set(&change.name, value)?,
+                    (_, value) => {
+                        let found = value.as_ref().map(|value| value.to_string()).unwrap_or_default();
+                        let must = "be set, deleted or appended to";
+                        return Err(ConfigError::Value { key: change.name.to_string(), found, must });
+                    }
+                }
+            }
+            Ok(config)
+        };
+        let name = resource.resource_name.clone();
+        let changed = apply(&server, resource.resource_type, name, ask.validate_only, change).await;
+        let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name);
+        responses.push(match changed {
+            Ok(()) => response,
+            Err((error, message)) => {
+                response.with_error_code(error.code()).with_error_message(Some(text(&message)))
+            }
+        });
+    }
+    IncrementalAlterConfigsResponse::default().with_responses(responses)
+}
+
+async fn apply(
+    server: &Arc<Server>,
+    kind: i8,
+    name: StrBytes,
+    validate_only: bool,
+    change: impl FnOnce(&TopicConfig) -> Result<TopicConfig, ConfigError> + Send + 'static,
+) -> Result<(), Refusal> {
+    match kind {
+        TOPIC => {}
+        BROKER => {
+            let message = "the broker's settings are those of the program that runs it";
+            return Err((ResponseError::InvalidConfig, message.into()));
+        }
+        other => return Err(unknown_resource(other)),
+    }
+    let server = server.clone();
+    let changed = blocking(move || {
+        if !validate_only {
+            return server.topics.configure(&name, change);
+        }
+        let topic = server.topics.find(&name).ok_or(Refused::Unknown)?;
+        change(&topic.config).map(|_| ()).map_err(Refused::Config)
+    });
+    changed.await.map_err(refusal)
+}

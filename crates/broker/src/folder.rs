@@ -1,0 +1,119 @@
+//! The data folder as a whole: one owner, one format, an identity, and how it was left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::Error;
+use crate::file::{self, Disk, LockGuard};
+use crate::producer_ids::ProducerIds;
+
+/// Raised when an older program could not read what a newer one wrote.
+const FORMAT: u32 = 1;
+/// What a first open may have left behind when it was interrupted.
+const FIRST_FILES: [&str; 6] =
+    ["lock", "format.new", "cluster-id", "cluster-id.new", "producer-ids", "producer-ids.new"];
+
+#[derive(Debug)]
+pub(crate) struct Folder {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    pub(crate) cluster_id: String,
+    /// Whether the last owner stopped in order, so that nothing has to be checked again.
+    pub(crate) was_clean: bool,
+    _lock: LockGuard,
+}
+
+impl Folder {
+    /// Takes the folder, making it if it is missing.
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Folder, Error> {
+        disk.create_dir(path).map_err(Error::io("create", path))?;
+        let lock_path = path.join("lock");
+        let lock = disk.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
+        let Some(lock) = lock else { return Err(Error::InUse { path: path.to_owned() }) };
+        let is_new = check_format(&*disk, path)?;
+        let cluster_id = match is_new {
+            true => begin(&*disk, path)?,
+            false => read_cluster_id(&*disk, path)?,
+        };
+        let clean = path.join("clean");
+        let was_clean = file::read_whole(&*disk, &clean)?.is_some();
+        if was_clean {
+            // Before anything is written: after a crash nothing may take the folder for clean.
+            file::remove_if_there(&*disk, &clean)?;
+            disk.sync_dir(path).map_err(Error::io("sync", path))?;
+        }
+        Ok(Folder { disk, path: path.to_owned(), cluster_id, was_clean, _lock: lock })
+    }
+
+    /// Says that everything is synced and indexed.
+    pub(crate) fn leave_clean(&self) -> Result<(), Error> {
+        file::replace(&*self.disk, &self.path.join("clean"), b"")
+    }
+}
+
+/// Whether the folder is new; an error if it holds something else.
+fn check_format(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
+    let format = path.join("format");
+    let refuse = |found: String| Err(Error::Format { path: path.to_owned(), found, known: FORMAT });
+    if let Some(bytes) = file::read_whole(disk, &format)? {
+        let found = String::from_utf8_lossy(&bytes).trim().to_owned();
+        return if found == FORMAT.to_string() { Ok(false) } else { refuse(found) };
+    }
+    let names = disk.list(path).map_err(Error::io("list", path))?;
+    match names.into_iter().find(|name| !FIRST_FILES.contains(&name.as_str())) {
+        Some(name) => refuse(format!("no log but other files, such as {name}")),
+        None => Ok(true),
+    }
+}
+
+/// The format comes last: with it the folder is whole.
+fn begin(disk: &dyn Disk, path: &Path) -> Result<String, Error> {
+    let cluster_id = Uuid::new_v4().simple().to_string()[..22].to_owned();
+    file::replace(disk, &path.join("cluster-id"), cluster_id.as_bytes())?;
+    ProducerIds::begin(disk, path)?;
+    file::replace(disk, &path.join("format"), format!("{FORMAT}\n").as_bytes())?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(Error::io("sync", parent))?;
+    }
+    Ok(cluster_id)
+}
+
+fn read_cluster_id(disk: &dyn Disk, path: &Path) -> Result<String, Error> {
+    let path = path.join("cluster-id");
+    let bytes = file::read_whole(disk, &path)?;
+    let bytes = bytes.ok_or_else(|| Error::corrupt(&path, 0, "the file is missing"))?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::sim::SimDisk;
+
+    #[test]
+    fn a_folder_keeps_its_id_and_is_clean_once() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
+        let path = Path::new("data");
+        let first = Folder::open(disk.clone(), path).unwrap();
+        assert!(!first.was_clean);
+        first.leave_clean().unwrap();
+        let second = Folder::open(disk.clone(), path).unwrap();
+        assert!(second.was_clean);
+        assert_eq!(second.cluster_id, first.cluster_id);
+        assert!(!Folder::open(disk, path).unwrap().was_clean);
+    }
+
+    #[test]
+    fn foreign_folders_and_formats_are_refused() {
+        let disk = SimDisk::default();
+        let path = Path::new("data");
+        disk.create_dir(&path.join("photos")).unwrap();
+        let opened = Folder::open(Arc::new(disk.clone()), path);
+        assert!(matches!(opened, Err(Error::Format { found, .. }) if found.contains("photos")));
+        file::replace(&disk, &path.join("format"), b"2\n").unwrap();
+        let opened = Folder::open(Arc::new(disk), path);
+        assert!(matches!(opened, Err(Error::Format { found, .. }) if found == "2"));
+    }
+}

@@ -1,0 +1,331 @@
+//! One partition's log: segments of record batches, and what is known about them.
+//!
+//! This is the part behind the partition's lock; it never waits for a sync except when a segment
+//! is full, and never reads records. What to read is answered as a [`read::Place`], which is read
+//! outside of the lock.
+//!
+//! Invariants: offsets have no holes within a log that is not compacted; all segments but the
+//! last are synced, and so are their names; `synced` never moves back.
+
+mod index;
+mod mark;
+mod producers;
+mod read;
+mod recover;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use index::Index;
+pub(crate) use mark::{Mark, MarkFile, Point};
+use producers::{Producers, Verdict};
+pub(crate) use read::Place;
+pub(crate) use recover::open;
+
+use crate::Error;
+use crate::batch::{Header, Stamp};
+use crate::file::{self, Disk, DiskFile, Mode};
+
+/// Settings of a topic that its logs need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub(crate) segment_bytes: u64,
+    pub(crate) segment_ms: i64,
+    pub(crate) retention_ms: i64,
+    pub(crate) retention_bytes: i64,
+    pub(crate) append_time: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    /// Oldest first.
+    closed: VecDeque<Arc<Closed>>,
+    active: Active,
+    producers: Producers,
+    start_offset: i64,
+    synced: Point,
+    /// An append failed and could not be undone: the tail of the file is unknown.
+    broken: bool,
+}
+
+/// A segment that is full, synced and indexed.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    base: i64,
+    next_offset: i64,
+    newest: i64,
+    size: u64,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+/// The segment that is written.
+#[derive(Debug)]
+struct Active {
+    base: i64,
+    next_offset: i64,
+    size: u64,
+    /// When its first batch came, by the broker's clock.
+    began_ms: Option<i64>,
+    index: Index,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) offset: i64,
+    /// What must be synced before the append may be acknowledged.
+    pub(crate) next_offset: i64,
+    pub(crate) append_time: Option<i64>,
+    pub(crate) duplicate: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum AppendError {
+    OutOfOrder,
+    Fenced,
+    /// The disk is full or worse; nothing of the batch is in the log.
+    Disk(io::Error),
+}
+
+/// A file to sync, and what is durable after that.
+#[derive(Debug)]
+pub(crate) struct SyncJob {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) path: PathBuf,
+    pub(crate) end: Point,
+}
+
+impl Log {
+    /// Appends a batch that [`crate::batch::check`] let pass.
+    pub(crate) fn append(
+        &mut self,
+        batch: &[u8],
+        mut header: Header,
+        settings: &LogSettings,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        match self.producers.judge(&header) {
+            Verdict::Append => {}
+            Verdict::Fenced => return Err(AppendError::Fenced),
+            Verdict::OutOfOrder => return Err(AppendError::OutOfOrder),
+            Verdict::Duplicate { offset, next_offset } => {
+                return Ok(Appended { offset, next_offset, append_time: None, duplicate: true });
+            }
+        }
+        if self.broken {
+            return Err(AppendError::Disk(io::Error::other("an earlier append failed half-way")));
+        }
+        if self.is_full(batch.len(), settings, now_ms) {
+            self.roll().map_err(|error| AppendError::Disk(io::Error::other(error)))?;
+        }
+        let append_time = settings.append_time.then_some(now_ms);
+        let active = &mut self.active;
+        let stamp = Stamp::new(batch, &mut header, active.next_offset, append_time);
+        if let Err(error) = active.file.append(&mut stamp.parts(batch)) {
+            self.broken = active.file.truncate(active.size).is_err();
+            return Err(AppendError::Disk(error));
+        }
+        active.index.note(&header, active.size as u32);
+        active.size += header.size as u64;
+        active.next_offset = header.next_offset();
+        active.began_ms.get_or_insert(now_ms);
+        self.producers.note(&header, now_ms);
+        let (offset, next_offset) = (header.base_offset, header.next_offset());
+        Ok(Appended { offset, next_offset, append_time, duplicate: false })
+    }
+
+    /// Whether a batch of `size` bytes belongs into a new segment.
+    pub(crate) fn is_full(&self, size: usize, settings: &LogSettings, now_ms: i64) -> bool {
+        let active = &self.active;
+        let old = active.began_ms.is_some_and(|began| now_ms - began > settings.segment_ms);
+        // The index counts in 32 bits.
+        let far = active.next_offset - active.base > i64::from(i32::MAX);
+        active.size > 0 && (active.size + size as u64 > settings.segment_bytes || old || far)
+    }
+
+    /// Closes the active segment and begins another. Everything before is durable afterwards: a
+    /// torn write can thus only ever be in the last segment.
+    pub(crate) fn roll(&mut self) -> Result<(), Error> {
+        let active = &self.active;
+        let end = self.end();
+        active.file.sync().map_err(|source| Error::Sync { path: active.path.clone(), source })?;
+        let index_path = active.path.with_extension("index");
+        active.index.save(&*self.disk, &index_path, active.next_offset, active.size)?;
+        self.save_producers()?;
+        let next = Active::create(&*self.disk, &self.folder, active.next_offset)?;
+        self.disk.sync_dir(&self.folder).map_err(Error::io("sync", &self.folder))?;
+        let full = std::mem::replace(&mut self.active, next);
+        self.closed.push_back(Arc::new(full.close(self.disk.clone())));
+        self.set_synced(end);
+        Ok(())
+    }
+
+    /// What to sync, `None` when all of it is.
+    pub(crate) fn sync_job(&self) -> Option<SyncJob> {
+        let end = self.end();
+        if end.offset == self.synced.offset {
+            return None;
+        }
+        Some(SyncJob { file: self.active.file.clone(), path: self.active.path.clone(), end })
+    }
+
+    /// Moves the synced end forward.
+    pub(crate) fn set_synced(&mut self, end: Point) {
+        self.synced = self.synced.max(end);
+    }
+
+    pub(crate) fn end(&self) -> Point {
+        Point { offset: self.active.next_offset, segment: self.active.base, position: self.active.size }
+    }
+
+    pub(crate) fn synced(&self) -> Point {
+        self.synced
+    }
+
+    pub(crate) fn start_offset(&self) -> i64 {
+        self.start_offset
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { start_offset: self.start_offset, synced: self.synced }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.closed.iter().map(|segment| segment.size).sum::<u64>() + self.active.size
+    }
+
+    pub(crate) fn segments(&self) -> usize {
+        self.closed.len() + 1
+    }
+
+    pub(crate) fn expire_producers(&mut self, before_ms: i64) {
+        self.producers.expire(before_ms);
+    }
+
+    /// Whether retention would delete anything; cheap.
+    pub(crate) fn has_expired(&self, settings: &LogSettings, now_ms: i64) -> bool {
+        let all_expired = settings.retention_ms >= 0
+            && self.active.size > 0
+            && is_old(self.active.index.newest(), settings, now_ms)
+            && self.synced.offset == self.active.next_offset;
+        all_expired || self.expired(settings, now_ms) > 0
+    }
+
+    /// How many of the oldest closed segments retention no longer keeps.
+    fn expired(&self, settings: &LogSettings, now_ms: i64) -> usize {
+        let mut excess = match settings.retention_bytes {
+            ..0 => 0,
+            bytes => self.bytes().saturating_sub(bytes as u64),
+        };
+        let mut count = 0;
+        for segment in &self.closed {
+            let too_big = excess >= segment.size && settings.retention_bytes >= 0;
+            let deleted = segment.next_offset <= self.start_offset;
+            if !(too_big || deleted || is_old(segment.newest, settings, now_ms)) {
+                break;
+            }
+            excess = excess.saturating_sub(segment.size);
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes the expired segments out of the log and returns them; the caller makes the new start
+    /// durable, then removes the files. A last segment whose records have all expired is closed
+    /// first, as Kafka does.
+    pub(crate) fn retire(&mut self, settings: &LogSettings, now_ms: i64) -> Result<Vec<Arc<Closed>>, Error> {
+        if self.active.size > 0 && is_old(self.active.index.newest(), settings, now_ms) {
+            self.roll()?;
+        }
+        let count = self.expired(settings, now_ms);
+        let retired: Vec<_> = self.closed.drain(..count).collect();
+        if let Some(last) = retired.last() {
+            self.start_offset = self.start_offset.max(last.next_offset);
+        }
+        Ok(retired)
+    }
+
+    /// Moves the start forward to `offset`, which is at most the synced end.
+    pub(crate) fn delete_before(&mut self, offset: i64) {
+        self.start_offset = self.start_offset.max(offset.min(self.synced.offset));
+    }
+
+    /// Makes the next open quick. Everything is synced afterwards.
+    pub(crate) fn close(&mut self) -> Result<(), Error> {
+        let active = &self.active;
+        active.file.sync().map_err(|source| Error::Sync { path: active.path.clone(), source })?;
+        let index_path = active.path.with_extension("index");
+        active.index.save(&*self.disk, &index_path, active.next_offset, active.size)?;
+        self.save_producers()?;
+        self.set_synced(self.end());
+        Ok(())
+    }
+
+    fn save_producers(&self) -> Result<(), Error> {
+        let path = producers_path(&self.folder, self.active.next_offset);
+        file::replace(&*self.disk, &path, &self.producers.encode())?;
+        // One older is kept: this one belongs to a segment that may be lost with its tail.
+        let mut older = recover::snapshots(&*self.disk, &self.folder)?;
+        older.retain(|offset| *offset < self.active.next_offset);
+        older.pop();
+        for offset in older {
+            file::remove_if_there(&*self.disk, &producers_path(&self.folder, offset))?;
+        }
+        Ok(())
+    }
+}
+
+/// A segment without any timestamp is kept: nothing says how old it is.
+fn is_old(newest: i64, settings: &LogSettings, now_ms: i64) -> bool {
+    settings.retention_ms >= 0 && newest >= 0 && now_ms - newest > settings.retention_ms
+}
+
+impl Active {
+    fn create(disk: &dyn Disk, folder: &Path, base: i64) -> Result<Active, Error> {
+        let path = segment_path(folder, base);
+        let file = disk.open(&path, Mode::Append).map_err(Error::io("create", &path))?;
+        // A roll that failed half-way may have left one.
+        file.truncate(0).map_err(Error::io("truncate", &path))?;
+        Ok(Active { base, next_offset: base, size: 0, began_ms: None, index: Index::new(base), file, path })
+    }
+
+    fn close(self, disk: Arc<dyn Disk>) -> Closed {
+        Closed {
+            base: self.base,
+            next_offset: self.next_offset,
+            newest: self.index.newest(),
+            size: self.size,
+            file: self.file,
+            path: self.path,
+            disk,
+        }
+    }
+}
+
+impl Closed {
+    /// Removes the files of a segment that was taken out of its log. Readers that still hold it
+    /// go on reading.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        file::remove_if_there(&*self.disk, &self.path.with_extension("index"))?;
+        file::remove_if_there(&*self.disk, &self.path)
+    }
+}
+
+fn segment_path(folder: &Path, base: i64) -> PathBuf {
+    folder.join(format!("{base:020}.log"))
+}
+
+fn producers_path(folder: &Path, offset: i64) -> PathBuf {
+    folder.join(format!("{offset:020}.producers"))
+}

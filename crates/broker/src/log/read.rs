@@ -1,0 +1,218 @@
+//! Reading: where something is (answered under the lock), and what is there (read outside).
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::index::SavedIndex;
+use super::walk::Walk;
+use super::{Closed, Log};
+use crate::batch::{HEADER, Header, Records};
+use crate::file::DiskFile;
+
+/// Reading starts up to this much before what is wanted, because the index is sparse.
+const LEAD: usize = 8 << 10;
+/// What was written this recently is in the page cache, so that reading it takes no disk.
+const RECENT: u64 = 8 << 20;
+
+/// A part of one segment, to look for something in.
+#[derive(Debug)]
+pub(crate) struct Place {
+    file: Arc<dyn DiskFile>,
+    from: From,
+    /// Nothing behind it may be read: it is not synced, or not there.
+    limit: u64,
+    /// Records before it are deleted.
+    start_offset: i64,
+}
+
+#[derive(Debug)]
+enum From {
+    Position(u32),
+    /// The index of a closed segment is a file as well.
+    Saved(Arc<Closed>),
+}
+
+/// The offset is below the first one kept or above the high watermark.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OutOfRange;
+
+/// A record, found by its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+}
+
+impl Log {
+    /// Where to read from `offset` on; `None` at the high watermark.
+    pub(crate) fn locate(&self, offset: i64) -> Result<Option<Place>, OutOfRange> {
+        if offset < self.start_offset || offset > self.synced.offset {
+            return Err(OutOfRange);
+        }
+        if offset == self.synced.offset {
+            return Ok(None);
+        }
+        let at = self.closed.partition_point(|segment| segment.next_offset <= offset);
+        Ok(Some(match self.closed.get(at) {
+            Some(segment) => self.place_in(segment),
+            None => self.place_in_active(self.active.index.floor(offset)),
+        }))
+    }
+
+    /// Where the first record may be that is not older than `timestamp`, in this order.
+    pub(crate) fn locate_time(&self, timestamp: i64) -> Vec<Place> {
+        let closed = self.closed.iter().filter(|segment| segment.newest >= timestamp);
+        let mut places: Vec<_> = closed.map(|segment| self.place_in(segment)).collect();
+        if self.active.index.newest() >= timestamp {
+            places.push(self.place_in_active(self.active.index.floor_by_time(timestamp)));
+        }
+        places
+    }
+
+    /// The largest timestamp of any record; -1 when there is none.
+    pub(crate) fn newest(&self) -> i64 {
+        let closed = self.closed.iter().map(|segment| segment.newest);
+        closed.chain([self.active.index.newest()]).max().unwrap_or(-1)
+    }
+
+    fn place_in(&self, segment: &Arc<Closed>) -> Place {
+        Place {
+            file: segment.file.clone(),
+            from: From::Saved(segment.clone()),
+            limit: self.synced_in(segment.base, segment.size),
+            start_offset: self.start_offset,
+        }
+    }
+
+    fn place_in_active(&self, from: u32) -> Place {
+        Place {
+            file: self.active.file.clone(),
+            from: From::Position(from),
+            limit: self.synced_in(self.active.base, self.active.size),
+            start_offset: self.start_offset,
+        }
+    }
+
+    /// How much of a segment is synced.
+    fn synced_in(&self, base: i64, size: u64) -> u64 {
+        match self.synced.segment {
+            synced if synced > base => size,
+            synced if synced == base => self.synced.position,
+            _ => 0,
+        }
+    }
+}
+
+impl Place {
+    /// Whether reading here is unlikely to wait for the disk.
+    pub(crate) fn is_recent(&self) -> bool {
+        match &self.from {
+            From::Position(position) => self.limit.saturating_sub(u64::from(*position)) <= RECENT,
+            From::Saved(_) => false,
+        }
+    }
+
+    /// Whole batches from the one that holds `offset` on, up to `max` bytes. With `at_least_one`,
+    /// the first batch is given even if it is larger.
+    pub(crate) fn read(&self, offset: i64, max: usize, at_least_one: bool) -> io::Result<Bytes> {
+        let mut position = match &self.from {
+            From::Position(position) => u64::from(*position),
+            From::Saved(segment) => u64::from(segment.index().floor(offset)?),
+        };
+        let mut wanted = max.saturating_add(LEAD);
+        loop {
+            let mut bytes = self.fill(position, wanted)?;
+            let mut skipped = 0;
+            let first = loop {
+                let Some(header) = Header::parse(&bytes[skipped..]) else { break None };
+                if header.next_offset() > offset {
+                    break Some(header);
+                }
+                skipped += header.size;
+                if skipped >= bytes.len() {
+                    break None;
+                }
+            };
+            let Some(first) = first else {
+                // Every batch seen is before the wanted one; go on behind them.
+                if skipped == 0 || position + skipped as u64 + HEADER as u64 > self.limit {
+                    return Ok(Bytes::new());
+                }
+                position += skipped as u64;
+                continue;
+            };
+            if first.size > max && !at_least_one {
+                return Ok(Bytes::new());
+            }
+            if first.size > bytes.len() - skipped {
+                if position + (skipped + first.size) as u64 > self.limit {
+                    return Ok(Bytes::new());
+                }
+                position += skipped as u64;
+                wanted = first.size.max(max);
+                continue;
+            }
+            let _ = bytes.split_to(skipped);
+            bytes.truncate(whole_batches(&bytes, max.max(first.size)));
+            return Ok(bytes.freeze());
+        }
+    }
+
+    /// The first record here that is not older than `timestamp`. Exact, except that of a
+    /// compressed batch the first record is given, which may be older.
+    pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
+        let position = match &self.from {
+            From::Position(position) => u64::from(*position),
+            From::Saved(segment) => u64::from(segment.index().floor_by_time(timestamp)?),
+        };
+        let mut walk = Walk::new(&*self.file, position, self.limit);
+        while let Some((position, header)) = walk.next()? {
+            if header.max_timestamp < timestamp || header.next_offset() <= self.start_offset {
+                continue;
+            }
+            if header.is_compressed() {
+                let offset = header.base_offset.max(self.start_offset);
+                return Ok(Some(Found { offset, timestamp: header.max_timestamp }));
+            }
+            let batch = self.fill(position, header.size)?;
+            let records = Records::new(&header, &batch).flatten();
+            let found = records
+                .filter(|record| record.offset >= self.start_offset && record.timestamp >= timestamp)
+                .map(|record| Found { offset: record.offset, timestamp: record.timestamp })
+                .next();
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn fill(&self, position: u64, wanted: usize) -> io::Result<BytesMut> {
+        let size = self.limit.saturating_sub(position).min(wanted as u64) as usize;
+        let mut bytes = BytesMut::zeroed(size);
+        let read = self.file.read_at(&mut bytes, position)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
+impl Closed {
+    fn index(&self) -> SavedIndex<'_> {
+        SavedIndex { disk: &*self.disk, path: self.path.with_extension("index"), base: self.base }
+    }
+}
+
+/// How many bytes of `bytes` are whole batches, at most `max`.
+fn whole_batches(bytes: &[u8], max: usize) -> usize {
+    let mut end = 0;
+    while let Some(header) = Header::parse(&bytes[end..]) {
+        let next = end + header.size;
+        if next > bytes.len() || next > max {
+            break;
+        }
+        end = next;
+    }
+    end
+}

@@ -1,0 +1,305 @@
+//! Opening a partition's log: what is trusted, what is read again, what is cut, what is refused.
+//!
+//! | a batch is bad (cut short, wrong sum, wrong offset) | then |
+//! |---|---|
+//! | in a segment that is not the last one | refused: it was synced before the next one began |
+//! | in the last one, before the sync mark | refused: it was synced |
+//! | behind the mark, sound batches follow | refused: a torn write has nothing behind it |
+//! | behind the mark, nothing sound follows | cut: it was never acknowledged |
+//!
+//! Only the last segment is read again, and not even that after a clean stop.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::index::{Index, Summary};
+use super::producers::Producers;
+use super::walk::Walk;
+use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
+use crate::Error;
+use crate::batch::{self, HEADER, Header};
+use crate::file::{self, Disk, DiskFile, Mode};
+
+const CHUNK: usize = 1 << 20;
+
+/// Opens the log in `folder`, or begins one in an empty folder. `clean` says that the broker was
+/// stopped in order, so that the last segment need not be read again.
+pub(crate) fn open(disk: &Arc<dyn Disk>, folder: &Path, clean: bool, now_ms: i64) -> Result<(Log, MarkFile), Error> {
+    let (mark_file, mark) = MarkFile::open(&**disk, folder)?;
+    let bases = numbers(&**disk, folder, ".log")?;
+    let Some((last, full)) = bases.split_last() else {
+        if let Some(mark) = mark {
+            let path = segment_path(folder, mark.synced.segment);
+            return Err(Error::corrupt(&path, 0, "the segment is missing"));
+        }
+        let active = Active::create(&**disk, folder, 0)?;
+        disk.sync_dir(folder).map_err(Error::io("sync", folder))?;
+        return Ok((assemble(disk, folder, VecDeque::new(), active, Producers::default(), 0), mark_file));
+    };
+    let mut closed = VecDeque::with_capacity(full.len());
+    let mut expected = None;
+    for base in full {
+        refuse_gap(folder, expected, *base)?;
+        let segment = open_closed(disk, folder, *base)?;
+        expected = Some(segment.next_offset);
+        closed.push_back(Arc::new(segment));
+    }
+    refuse_gap(folder, expected, *last)?;
+    let active = match trusted(&**disk, folder, *last, mark.filter(|_| clean))? {
+        Some(active) => active,
+        None => open_active(&**disk, folder, *last, mark, now_ms)?,
+    };
+    if let Some(mark) = mark.filter(|mark| mark.synced.segment > *last) {
+        let path = segment_path(folder, mark.synced.segment);
+        return Err(Error::corrupt(&path, 0, "the segment is missing"));
+    }
+    let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
+    let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
+    Ok((assemble(disk, folder, closed, active, producers, start), mark_file))
+}
+
+fn assemble(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    closed: VecDeque<Arc<Closed>>,
+    active: Active,
+    producers: Producers,
+    start_offset: i64,
+) -> Log {
+    let synced = Point { offset: active.next_offset, segment: active.base, position: active.size };
+    Log {
+        disk: disk.clone(),
+        folder: folder.to_owned(),
+        closed,
+        active,
+        producers,
+        start_offset,
+        synced,
+        broken: false,
+    }
+}
+
+fn refuse_gap(folder: &Path, expected: Option<i64>, base: i64) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != base => {
+            let what = format!("it begins at offset {base}, the segment before it ends at {expected}");
+            Err(Error::corrupt(&segment_path(folder, base), 0, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_closed(disk: &Arc<dyn Disk>, folder: &Path, base: i64) -> Result<Closed, Error> {
+    let path = segment_path(folder, base);
+    let file = disk.open(&path, Mode::Read).map_err(Error::io("open", &path))?;
+    let size = file.size().map_err(Error::io("measure", &path))?;
+    let index_path = path.with_extension("index");
+    let summary = match Index::load(&**disk, &index_path, base)? {
+        Some((_, summary)) if summary.size == size => summary,
+        Some((_, summary)) if summary.size > size => {
+            return Err(Error::corrupt(&path, size, format!("it ends here, and was {} bytes long", summary.size)));
+        }
+        _ => {
+            let scan = scan(&*file, &path, base, size)?;
+            if let Some(bad) = scan.bad {
+                return Err(Error::corrupt(&path, bad, "a damaged batch in a segment that was synced"));
+            }
+            scan.index.save(&**disk, &index_path, scan.next_offset, size)?;
+            Summary { next_offset: scan.next_offset, newest: scan.index.newest(), size }
+        }
+    };
+    let (next_offset, newest) = (summary.next_offset, summary.newest);
+    Ok(Closed { base, next_offset, newest, size, file, path, disk: disk.clone() })
+}
+
+/// The last segment, unread, if a clean stop left an index that fits it and the mark.
+fn trusted(disk: &dyn Disk, folder: &Path, base: i64, mark: Option<Mark>) -> Result<Option<Active>, Error> {
+    let Some(mark) = mark else { return Ok(None) };
+    let path = segment_path(folder, base);
+    let Some((index, summary)) = Index::load(disk, &path.with_extension("index"), base)? else { return Ok(None) };
+    let file = disk.open(&path, Mode::Append).map_err(Error::io("open", &path))?;
+    let size = file.size().map_err(Error::io("measure", &path))?;
+    let end = Point { offset: summary.next_offset, segment: base, position: size };
+    if summary.size != size || mark.synced != end {
+        return Ok(None);
+    }
+    Ok(Some(Active { base, next_offset: end.offset, size, began_ms: None, index, file, path }))
+}
+
+/// The last segment, read as a whole, its torn tail cut.
+fn open_active(
+    disk: &dyn Disk,
+    folder: &Path,
+    base: i64,
+    mark: Option<Mark>,
+    now_ms: i64,
+) -> Result<Active, Error> {
+    let path = segment_path(folder, base);
+    let file = disk.open(&path, Mode::Append).map_err(Error::io("open", &path))?;
+    let size = file.size().map_err(Error::io("measure", &path))?;
+    let scan = scan(&*file, &path, base, size)?;
+    let end = scan.bad.unwrap_or(size);
+    let synced = mark.map_or(0, |mark| match mark.synced.segment {
+        segment if segment == base => mark.synced.position,
+        segment if segment > base => u64::MAX,
+        _ => 0,
+    });
+    if end < synced {
+        let what = match scan.bad {
+            Some(_) => "a damaged batch before the point up to which the log was synced",
+            None => "the file ends before the point up to which the log was synced",
+        };
+        return Err(Error::corrupt(&path, end, what));
+    }
+    if let Some(bad) = scan.bad {
+        if let Some(sound) = sound_batch_after(&*file, &path, bad, size, scan.next_offset)? {
+            let what = format!("a damaged batch, but a sound one follows at byte {sound}");
+            return Err(Error::corrupt(&path, bad, what));
+        }
+        tracing::warn!(path = %path.display(), position = bad, bytes = size - bad, "cut a torn write that was never acknowledged");
+        file.truncate(bad).map_err(Error::io("truncate", &path))?;
+    }
+    // What is kept may never have been synced; it is acknowledged to readers from now on.
+    file.sync().map_err(|source| Error::Sync { path: path.clone(), source })?;
+    let began_ms = (end > 0).then_some(now_ms);
+    Ok(Active { base, next_offset: scan.next_offset, size: end, began_ms, index: scan.index, file, path })
+}
+
+struct Scan {
+    index: Index,
+    next_offset: i64,
+    /// Where the first bad batch begins.
+    bad: Option<u64>,
+}
+
+/// Reads a segment from its beginning and checks every sum.
+fn scan(file: &dyn DiskFile, path: &Path, base: i64, size: u64) -> Result<Scan, Error> {
+    let mut scan = Scan { index: Index::new(base), next_offset: base, bad: None };
+    let mut position = 0;
+    let mut chunk = Vec::new();
+    let mut wanted = CHUNK;
+    while position < size {
+        chunk.resize((size - position).min(wanted as u64) as usize, 0);
+        let read = file.read_at(&mut chunk, position).map_err(Error::io("read", path))?;
+        if read < chunk.len() {
+            return Err(Error::corrupt(path, position + read as u64, "the file became shorter while it was read"));
+        }
+        let (at, step) = scan_chunk(&mut scan, &chunk, position, size);
+        position += at as u64;
+        match step {
+            Step::Bad => {
+                scan.bad = Some(position);
+                break;
+            }
+            Step::More(more) => wanted = more.max(CHUNK),
+        }
+    }
+    Ok(scan)
+}
+
+enum Step {
+    /// Go on behind the batches that were taken, with at least so many bytes.
+    More(usize),
+    /// What follows the batches that were taken is not a sound batch.
+    Bad,
+}
+
+/// Takes the whole batches of a chunk that stands at `position` of a file of `size` bytes, and
+/// says how many bytes they are.
+fn scan_chunk(scan: &mut Scan, chunk: &[u8], position: u64, size: u64) -> (usize, Step) {
+    let mut at = 0;
+    loop {
+        let left = size - position - at as u64;
+        let rest = &chunk[at..];
+        if rest.len() < HEADER {
+            let cut_short = left > 0 && rest.len() as u64 == left;
+            return (at, if cut_short { Step::Bad } else { Step::More(HEADER) });
+        }
+        let Some(header) = Header::parse(rest) else { return (at, Step::Bad) };
+        if header.size as u64 > left {
+            return (at, Step::Bad);
+        }
+        let Some(batch) = rest.get(..header.size) else { return (at, Step::More(header.size)) };
+        if header.base_offset != scan.next_offset || !batch::sum_is_right(batch) {
+            return (at, Step::Bad);
+        }
+        scan.index.note(&header, (position + at as u64) as u32);
+        scan.next_offset = header.next_offset();
+        at += header.size;
+    }
+}
+
+/// Looks for a whole batch behind a bad one, byte by byte.
+fn sound_batch_after(
+    file: &dyn DiskFile,
+    path: &Path,
+    bad: u64,
+    size: u64,
+    expected: i64,
+) -> Result<Option<u64>, Error> {
+    let mut tail = vec![0; (size - bad) as usize];
+    let read = file.read_at(&mut tail, bad).map_err(Error::io("read", path))?;
+    tail.truncate(read);
+    let found = (1..tail.len().saturating_sub(HEADER)).find(|at| {
+        let Some(header) = Header::parse(&tail[*at..]) else { return false };
+        let near = (expected..expected + i64::from(u32::MAX)).contains(&header.base_offset);
+        near && tail.get(*at..at + header.size).is_some_and(batch::sum_is_right)
+    });
+    Ok(found.map(|at| bad + at as u64))
+}
+
+/// Producer state: the newest snapshot, and every batch behind it.
+fn open_producers(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    closed: &VecDeque<Arc<Closed>>,
+    active: &Active,
+    now_ms: i64,
+) -> Result<Producers, Error> {
+    let mut producers = Producers::default();
+    let mut known = 0;
+    for offset in snapshots(&**disk, folder)?.into_iter().rev() {
+        let path = producers_path(folder, offset);
+        if offset > active.next_offset {
+            // It knows of batches that were cut.
+            file::remove_if_there(&**disk, &path)?;
+            continue;
+        }
+        let bytes = file::read_whole(&**disk, &path)?.unwrap_or_default();
+        if let Some(snapshot) = Producers::decode(&bytes) {
+            (producers, known) = (snapshot, offset);
+            break;
+        }
+    }
+    let full = closed.iter().map(|segment| (&segment.file, &segment.path, segment.next_offset, segment.size));
+    let last = (&active.file, &active.path, active.next_offset, active.size);
+    for (file, path, _, size) in full.chain([last]).filter(|(_, _, next_offset, _)| *next_offset > known) {
+        let mut walk = Walk::new(&**file, 0, size);
+        while let Some((_, header)) = walk.next().map_err(Error::io("read", path))? {
+            if header.base_offset >= known {
+                producers.note(&header, now_ms);
+            }
+        }
+    }
+    Ok(producers)
+}
+
+/// The offsets of the snapshots of producer state in a folder, in order.
+pub(super) fn snapshots(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
+    numbers(disk, folder, ".producers")
+}
+
+/// The numbers that name the files of one kind, in order. Other names are left alone.
+fn numbers(disk: &dyn Disk, folder: &Path, kind: &str) -> Result<Vec<i64>, Error> {
+    let names = disk.list(folder).map_err(Error::io("list", folder))?;
+    let mut numbers: Vec<i64> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(kind))
+        .filter(|number| number.len() == 20)
+        .filter_map(|number| number.parse().ok())
+        .filter(|number| *number >= 0)
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

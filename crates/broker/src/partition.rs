@@ -1,0 +1,227 @@
+//! A partition: its log behind a lock, the high watermark that others wait for, and its syncing.
+//!
+//! The high watermark is the synced end. It is moved only by [`Partition::sync`] (or, in relaxed
+//! mode, by the append), after the sync returned; nothing above it is ever shown to anyone.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use crate::batch::Header;
+use crate::file::Disk;
+use crate::log::{self, AppendError, Appended, Log, LogSettings, MarkFile};
+use crate::stats::PartitionStats;
+use crate::{Error, SyncMode};
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    folder: PathBuf,
+    mode: SyncMode,
+    log: Mutex<Log>,
+    mark: MarkFile,
+    /// The number of the next write of the mark. Held while the mark is written, so that what it
+    /// says never moves back.
+    mark_turn: Mutex<u64>,
+    watermark: watch::Sender<i64>,
+    /// In the syncer's queue, or about to be.
+    queued: AtomicBool,
+    /// The topic is gone; what is under way ends, nothing new begins.
+    deleted: AtomicBool,
+}
+
+/// The partition went away while something waited for it.
+#[derive(Debug)]
+pub(crate) struct Deleted;
+
+impl Partition {
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        folder: &Path,
+        mode: SyncMode,
+        clean: bool,
+        now_ms: i64,
+    ) -> Result<Partition, Error> {
+        let (log, mark) = log::open(disk, folder, clean, now_ms)?;
+        // What was recovered is synced by now, and the mark must say so before anyone sees it.
+        mark.write(&log.mark(), 0)?;
+        mark.sync()?;
+        Ok(Partition {
+            folder: folder.to_owned(),
+            mode,
+            watermark: watch::Sender::new(log.synced().offset),
+            log: Mutex::new(log),
+            mark,
+            mark_turn: Mutex::new(1),
+            queued: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
+        })
+    }
+
+    /// A panic while the lock was held leaves a log that nobody may trust: so it spreads.
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("no holder of a log's lock panics")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Appends; the caller hands the partition to the syncer and waits with
+    /// [`Partition::synced`] before it acknowledges.
+    pub(crate) fn append(
+        &self,
+        batch: &[u8],
+        header: Header,
+        settings: &LogSettings,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        let mut log = self.log();
+        let appended = log.append(batch, header, settings, now_ms)?;
+        if self.mode == SyncMode::Relaxed {
+            let end = log.end();
+            log.set_synced(end);
+            self.show(&log);
+        }
+        Ok(appended)
+    }
+
+    /// Rolls if a batch of `size` bytes would not fit; waits for the disk.
+    pub(crate) fn roll_if_full(&self, size: usize, settings: &LogSettings, now_ms: i64) -> Result<(), Error> {
+        let mut log = self.log();
+        if log.is_full(size, settings, now_ms) {
+            log.roll()?;
+            self.show(&log);
+        }
+        Ok(())
+    }
+
+    /// Syncs what was appended so far and shows it; waits for the disk.
+    pub(crate) fn sync(&self) -> Result<bool, Error> {
+        let Some(job) = self.log().sync_job() else { return Ok(false) };
+        job.file.sync().map_err(|source| Error::Sync { path: job.path, source })?;
+        {
+            let mut log = self.log();
+            log.set_synced(job.end);
+            self.show(&log);
+        }
+        self.write_mark()?;
+        Ok(true)
+    }
+
+    fn write_mark(&self) -> Result<(), Error> {
+        let mut turn = self.mark_turn.lock().expect("no writer of a mark panics");
+        *turn += 1;
+        let mark = self.log().mark();
+        self.mark.write(&mark, *turn)
+    }
+
+    pub(crate) fn is_synced(&self) -> bool {
+        self.log().sync_job().is_none()
+    }
+
+    /// Makes the mark itself durable, if it moved; waits for the disk.
+    pub(crate) fn sync_mark(&self) -> Result<(), Error> {
+        self.mark.sync()
+    }
+
+    fn show(&self, log: &Log) {
+        let synced = log.synced().offset;
+        self.watermark.send_if_modified(|shown| {
+            let moved = synced > *shown;
+            *shown = synced.max(*shown);
+            moved
+        });
+    }
+
+    /// Waits until everything before `offset` is synced, or the partition is deleted. A broker
+    /// that cannot sync stops, so this may also wait for ever.
+    pub(crate) async fn synced(&self, offset: i64) -> Result<(), Deleted> {
+        let mut watermark = self.watermark.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = watermark.wait_for(|shown| *shown >= offset || self.is_deleted()).await;
+        if self.high_watermark() >= offset { Ok(()) } else { Err(Deleted) }
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<i64> {
+        self.watermark.subscribe()
+    }
+
+    pub(crate) fn high_watermark(&self) -> i64 {
+        *self.watermark.borrow()
+    }
+
+    /// True for the one caller that must put the partition into the syncer's queue.
+    pub(crate) fn claim_queue_place(&self) -> bool {
+        self.mode == SyncMode::Group && !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// What is appended from here on needs a new place in the queue.
+    pub(crate) fn leave_queue(&self) {
+        self.queued.store(false, Ordering::Release);
+    }
+
+    /// Deletes what retention no longer keeps; waits for the disk. The new start is durable
+    /// before a file goes, so that a start never finds less than it was promised.
+    pub(crate) fn retain(&self, settings: &LogSettings, now_ms: i64) -> Result<(), Error> {
+        if !self.log().has_expired(settings, now_ms) {
+            return Ok(());
+        }
+        let retired = {
+            let mut log = self.log();
+            let retired = log.retire(settings, now_ms)?;
+            self.show(&log);
+            retired
+        };
+        self.write_mark()?;
+        self.mark.sync()?;
+        for segment in retired {
+            segment.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes records before `offset` durably; waits for the disk. Gives the new start.
+    pub(crate) fn delete_before(&self, offset: i64) -> Result<i64, Error> {
+        let start_offset = {
+            let mut log = self.log();
+            log.delete_before(offset);
+            log.start_offset()
+        };
+        self.write_mark()?;
+        self.mark.sync()?;
+        Ok(start_offset)
+    }
+
+    pub(crate) fn set_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+        // Whoever waits for records looks again and finds the topic gone.
+        self.watermark.send_modify(|_| {});
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Syncs everything and leaves what makes the next open quick; waits for the disk.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        {
+            let mut log = self.log();
+            log.close()?;
+            self.show(&log);
+        }
+        self.write_mark()?;
+        self.mark.sync()
+    }
+
+    pub(crate) fn stats(&self) -> PartitionStats {
+        let log = self.log();
+        PartitionStats {
+            start_offset: log.start_offset(),
+            high_watermark: log.synced().offset,
+            bytes: log.bytes(),
+            segments: log.segments(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The network side: who may connect, and what all connections share.
+
+mod connection;
+pub(crate) mod frame;
+
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+pub(crate) use connection::{Answer, Frame, Peer};
+
+use crate::BrokerConfig;
+use crate::config::Advertised;
+use crate::coordinator::Coordinator;
+use crate::folder::Folder;
+use crate::producer_ids::ProducerIds;
+use crate::stats::Counters;
+use crate::syncer::Syncer;
+use crate::topics::Topics;
+
+/// After an accept that failed for want of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What requests are answered from.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) config: BrokerConfig,
+    pub(crate) advertised: Advertised,
+    /// Given back when the broker has closed, or with the last one who could still write to it.
+    pub(crate) folder: Mutex<Option<Folder>>,
+    /// True when nothing may be tidied any more.
+    pub(crate) closed: Mutex<bool>,
+    pub(crate) cluster_id: String,
+    pub(crate) topics: Topics,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) syncer: Syncer,
+    pub(crate) counters: Arc<Counters>,
+    /// Bytes of requests that may still be read.
+    pub(crate) request_memory: Arc<Semaphore>,
+    /// Bytes of records that may still be fetched.
+    pub(crate) fetch_memory: Arc<Semaphore>,
+}
+
+/// Takes connections until `stop`, then lets those that are open finish what they began.
+pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stopped = stop.clone();
+    loop {
+        tokio::select! {
+            () = told(&mut stopped) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => take(&server, stream, &mut connections, &stop),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(server.config.limits.drain, drained).await.is_err() {
+        tracing::warn!("some connections did not finish in time and are cut");
+    }
+}
+
+/// Ends when the broker is told to stop.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn take(server: &Arc<Server>, stream: TcpStream, connections: &mut JoinSet<()>, stop: &watch::Receiver<bool>) {
+    let counters = &server.counters;
+    counters.connections_accepted.fetch_add(1, Relaxed);
+    if counters.connections.load(Relaxed) >= server.config.limits.connections as u64 {
+        counters.connections_refused.fetch_add(1, Relaxed);
+        tracing::warn!(limit = server.config.limits.connections, "too many connections, one more is closed");
+        return;
+    }
+    counters.connections.fetch_add(1, Relaxed);
+    let (server, stop) = (server.clone(), stop.clone());
+    connections.spawn(async move {
+        let open = OpenConnection(server.counters.clone());
+        connection::serve(server, stream, stop).await;
+        drop(open);
+    });
+}
+
+/// Counts a connection as open, however it ends.
+struct OpenConnection(Arc<Counters>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,124 @@
+//! One connection: requests are begun in the order they come and answered in that order.
+//!
+//! A request changes what it changes when it is begun; its answer may take longer (a sync, a long
+//! poll, a rebalance) and is worked out when its turn to be written has come. So a producer's
+//! next batches are appended while the sync of the first one runs, and a slow reader holds no
+//! more than one answer.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
+
+use super::{Server, told};
+use super::frame::{self, FrameError, FrameLimits};
+use crate::api;
+
+/// After the peer stopped sending, how long what it asked for is still answered.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// An answer, length and all.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: BytesMut,
+    /// Given back when the answer has been written.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
+}
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Frame> + Send>>;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+}
+
+pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
+    let ip = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    // Answers are written whole, so there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let (read, write) = stream.into_split();
+    let (answers, queue) = mpsc::channel(server.config.limits.pipelined_requests);
+    let mut writer = std::pin::pin!(write_answers(&server, write, queue));
+    let reader = async {
+        tokio::select! {
+            ended = read_requests(&server, read, answers, Peer { ip }) => ended,
+            () = told(&mut stop) => {}
+        }
+    };
+    tokio::select! {
+        () = reader => {
+            // The reader has dropped its end, so the writer ends when all is answered.
+            let _ = timeout(FAREWELL, writer).await;
+        }
+        () = &mut writer => {}
+    }
+}
+
+async fn read_requests(server: &Arc<Server>, mut from: OwnedReadHalf, answers: mpsc::Sender<Answer>, peer: Peer) {
+    let limits = &server.config.limits;
+    let limits = FrameLimits {
+        longest: limits.request_bytes,
+        idle: limits.idle,
+        stalled: limits.stalled,
+        memory: server.request_memory.clone(),
+    };
+    let refused = |reason: &dyn std::fmt::Display| {
+        server.counters.requests_refused.fetch_add(1, Relaxed);
+        tracing::warn!(peer = %peer.ip, %reason, "a connection is closed for what it sent");
+    };
+    loop {
+        let request = match frame::read(&mut from, &limits).await {
+            Ok(request) => request,
+            Err(FrameError::Closed | FrameError::Io(_)) => return,
+            Err(FrameError::Idle) => return tracing::debug!(peer = %peer.ip, "an idle connection is closed"),
+            Err(reason) => return refused(&reason),
+        };
+        server.counters.requests.fetch_add(1, Relaxed);
+        server.counters.bytes_in.fetch_add(request.bytes.len() as u64 + 4, Relaxed);
+        match api::begin(server, peer, request).await {
+            Ok(Some(answer)) => {
+                if answers.send(answer).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => {}
+            Err(reason) => return refused(&reason),
+        }
+    }
+}
+
+async fn write_answers(server: &Server, mut to: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Answer>) {
+    while let Some(answer) = queue.recv().await {
+        let frame = answer.await;
+        if let Err(error) = write(&mut to, &frame.bytes, server.config.limits.stalled).await {
+            if error.kind() == io::ErrorKind::TimedOut {
+                tracing::warn!("a connection is closed because its peer does not read");
+            }
+            return;
+        }
+        server.counters.bytes_out.fetch_add(frame.bytes.len() as u64, Relaxed);
+    }
+}
+
+/// Writes all bytes to a peer that takes some of them every now and then.
+async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], stalled: Duration) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = timeout(stalled, to.write(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Group commit: partitions with unsynced records queue up, threads sync them side by side.
+//!
+//! A partition is in the queue once, however many wait for it. What is appended while its sync
+//! runs is carried by the next one, so the busier the disk the more each sync carries, and no
+//! append waits for more than two.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::Error;
+use crate::partition::Partition;
+use crate::stats::Counters;
+
+#[derive(Debug)]
+pub(crate) struct Syncer {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    counters: Arc<Counters>,
+    failure: watch::Sender<Option<Arc<Error>>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    partitions: VecDeque<Arc<Partition>>,
+    closing: bool,
+}
+
+impl Syncer {
+    pub(crate) fn start(threads: usize, counters: Arc<Counters>) -> Result<Syncer, std::io::Error> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            counters,
+            failure: watch::Sender::new(None),
+        });
+        let threads = (0..threads)
+            .map(|number| {
+                let shared = shared.clone();
+                thread::Builder::new().name(format!("log-sync-{number}")).spawn(move || shared.work())
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Syncer { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Has a partition synced soon.
+    pub(crate) fn enqueue(&self, partition: &Arc<Partition>) {
+        if partition.claim_queue_place() {
+            self.shared.queue().partitions.push_back(partition.clone());
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Stops the broker for an error that makes going on a lie.
+    pub(crate) fn fail(&self, error: Error) {
+        self.shared.fail(error);
+    }
+
+    /// Changes to `Some` when the broker must stop.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<Error>>> {
+        self.shared.failure.subscribe()
+    }
+
+    /// Ends the threads; what is queued is left to the partitions' close. Waits for syncs under way.
+    pub(crate) fn stop(&self) {
+        self.shared.queue().closing = true;
+        self.shared.work.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no holder panics"));
+        for thread in threads {
+            // One that panicked has nothing more to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of the queue panics")
+    }
+
+    fn work(&self) {
+        while let Some(partition) = self.next() {
+            let began = Instant::now();
+            let synced = partition.sync();
+            // It kept its place while it was synced, so that no second thread takes it. Whoever
+            // appended meanwhile found the place taken and is served by this second look.
+            partition.leave_queue();
+            if !partition.is_synced() && partition.claim_queue_place() {
+                self.queue().partitions.push_back(partition.clone());
+                self.work.notify_one();
+            }
+            match synced {
+                Ok(true) => self.counters.syncs.observe(began.elapsed()),
+                Ok(false) => {}
+                Err(_) if partition.is_deleted() => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Arc<Partition>> {
+        let mut queue = self.queue();
+        loop {
+            if queue.closing {
+                return None;
+            }
+            if let Some(partition) = queue.partitions.pop_front() {
+                return Some(partition);
+            }
+            queue = self.work.wait(queue).expect("no holder of the queue panics");
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        self.queue().closing = true;
+        self.work.notify_all();
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert_with(|| Arc::new(error));
+            first
+        });
+    }
+}

@@ -1,0 +1,167 @@
+//! API keys of a tenant.
+
+use compline_api::{
+    command::{
+        CreateApiKeyRequest, CreateApiKeyResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
+        api_key_service_server::ApiKeyService,
+    },
+    error::not_found,
+    key::ApiKey,
+    name::Collection,
+    query,
+};
+use compline_event::{
+    Event, TenantId,
+    tenant_events::{ApiKeyIssued, ApiKeyRevoked},
+};
+use compline_query::{consistency::positions, tenancy::resource};
+use compline_tenancy::{Role, view};
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+
+use crate::{
+    check::{self, Fields},
+    commands::{Before, Command, Commands, Done, precondition},
+    refuse,
+};
+
+#[derive(Debug)]
+pub(crate) struct ApiKeys(pub(crate) Commands);
+
+#[async_trait]
+impl ApiKeyService for ApiKeys {
+    async fn create_api_key(
+        &self,
+        request: Request<CreateApiKeyRequest>,
+    ) -> Result<Response<CreateApiKeyResponse>, Status> {
+        let caller = check::admin(&request)?;
+        let body = request.into_inner();
+        let mut fields = Fields::default();
+        let (Some(request_id), Some(display_name), Some(role)) = (
+            fields.request_id(&body.request_id),
+            fields.optional_display_name(body.display_name.clone()),
+            fields.role(body.role()),
+        ) else {
+            return Err(fields.refuse());
+        };
+        let secret = new_key(caller.tenant, request_id);
+        let command = vec![issue(
+            &secret,
+            caller.subject,
+            request_id,
+            display_name,
+            role,
+        )];
+        let mut done = match self.0.before(&command).await? {
+            Before::Done(done) => done,
+            Before::New(snapshot) => {
+                drop(snapshot);
+                self.0.carry_out(command).await?
+            }
+        };
+        let (api_key, secret) = issued(&mut done, &secret).await?;
+        Ok(Response::new(CreateApiKeyResponse {
+            api_key: Some(api_key),
+            secret,
+            token: positions(&done.token),
+        }))
+    }
+
+    /// Revoking what is revoked succeeds. A caller may revoke the key that it
+    /// calls with.
+    async fn revoke_api_key(
+        &self,
+        request: Request<RevokeApiKeyRequest>,
+    ) -> Result<Response<RevokeApiKeyResponse>, Status> {
+        let caller = check::admin(&request)?;
+        let body = request.into_inner();
+        let mut fields = Fields::default();
+        let (Some(request_id), Some(key_id)) = (
+            fields.request_id(&body.request_id),
+            fields.name(Collection::ApiKeys, &body.name),
+        ) else {
+            return Err(fields.refuse());
+        };
+        let command = vec![Command {
+            tenant: caller.tenant,
+            actor: caller.subject,
+            entity: Collection::ApiKeys.name(&key_id),
+            request_id,
+            expected_version: body.expected_version,
+            event: Event::ApiKeyRevoked(ApiKeyRevoked {
+                key_id: key_id.clone(),
+                precondition: precondition(request_id, body.expected_version),
+            }),
+        }];
+        let mut done = match self.0.before(&command).await? {
+            Before::Done(done) => done,
+            Before::New(mut snapshot) => {
+                let known = view::find_key(snapshot.conn(), &key_id).await;
+                if known.map_err(refuse::database)?.is_none() {
+                    return Err(not_found(&command[0].entity));
+                }
+                drop(snapshot);
+                self.0.carry_out(command).await?
+            }
+        };
+        let (api_key, _) = row(&mut done, &key_id).await?;
+        Ok(Response::new(RevokeApiKeyResponse {
+            api_key: Some(api_key),
+            token: positions(&done.token),
+        }))
+    }
+}
+
+/// A new secret under the id that this request always gives: a retry is about the
+/// same key.
+pub(crate) fn new_key(tenant: TenantId, request_id: Uuid) -> ApiKey {
+    let id = Uuid::new_v5(&request_id, format!("apiKeys/{tenant}").as_bytes());
+    let (high, _) = id.as_u64_pair();
+    ApiKey::generate(tenant.as_uuid(), format!("{high:016x}"))
+}
+
+pub(crate) fn issue(
+    key: &ApiKey,
+    actor: String,
+    request_id: Uuid,
+    display_name: String,
+    role: Role,
+) -> Command {
+    Command {
+        tenant: TenantId::new(key.tenant),
+        actor,
+        entity: Collection::ApiKeys.name(&key.key_id),
+        request_id,
+        expected_version: None,
+        event: Event::ApiKeyIssued(ApiKeyIssued {
+            key_id: key.key_id.clone(),
+            display_name,
+            secret_sha256: key.secret_sha256().to_vec().into(),
+            role: role.to_event().into(),
+            precondition: precondition(request_id, None),
+        }),
+    }
+}
+
+/// The key as it is now, and its secret if it is the one that was drawn here: of
+/// several calls with one request id, only one's secret is in the log.
+pub(crate) async fn issued(
+    done: &mut Done,
+    drawn: &ApiKey,
+) -> Result<(query::ApiKey, String), Status> {
+    let (api_key, secret_sha256) = row(done, &drawn.key_id).await?;
+    let secret = match drawn.matches(&secret_sha256) {
+        true => drawn.reveal(),
+        false => String::new(),
+    };
+    Ok((api_key, secret))
+}
+
+async fn row(done: &mut Done, key_id: &str) -> Result<(query::ApiKey, [u8; 32]), Status> {
+    let row = view::find_key(done.snapshot.conn(), key_id).await;
+    let row = row
+        .map_err(refuse::database)?
+        .ok_or_else(|| not_found(&Collection::ApiKeys.name(key_id)))?;
+    let secret_sha256 = row.secret_sha256;
+    Ok((resource::api_key(row), secret_sha256))
+}

@@ -1,0 +1,250 @@
+//! What all commands have in common: is it known, append it, wait for the verdict.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use compline_event::{
+    Envelope, Event, EventId, Position, RecordId, Source, TenantId, Token, Topic,
+    envelope_proto::Precondition,
+};
+use compline_eventlog::{AppendError, Appender};
+use compline_readmodel::{Reader, Snapshot, Want};
+use compline_runtime::telemetry::trace_context::current_traceparent;
+use compline_tenancy::{Outcome, Request, view};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{metric, refuse};
+
+/// Gives the time of recording.
+pub type Clock = fn() -> OffsetDateTime;
+
+/// What the services work with.
+#[derive(Clone, Debug)]
+pub struct Commands(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    appender: Appender,
+    tenancy: Reader,
+    activity: Reader,
+    clock: Clock,
+    verdict_wait: Duration,
+}
+
+/// One event to be, and what the projection will know it by.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: String,
+    /// The resource name of what it changes.
+    pub(crate) entity: String,
+    pub(crate) request_id: Uuid,
+    pub(crate) expected_version: Option<u64>,
+    pub(crate) event: Event,
+}
+
+/// Commands that are effective, and a snapshot in which they are.
+pub(crate) struct Done {
+    pub(crate) snapshot: Snapshot,
+    /// What a read must have seen to see them.
+    pub(crate) token: Token,
+}
+
+/// What is known of commands before they are appended.
+pub(crate) enum Before {
+    /// An earlier call with the same request ids did it.
+    Done(Done),
+    /// Not all of them; the snapshot is for further checks.
+    New(Snapshot),
+}
+
+impl Commands {
+    /// `tenancy` and `activity` read those projections; a verdict is waited for at
+    /// most `verdict_wait`.
+    pub fn new(
+        appender: Appender,
+        tenancy: Reader,
+        activity: Reader,
+        clock: Clock,
+        verdict_wait: Duration,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            appender,
+            tenancy,
+            activity,
+            clock,
+            verdict_wait,
+        }))
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        (self.0.clock)()
+    }
+
+    /// A read of the projection `activity`.
+    pub(crate) async fn activity(&self, tenant: TenantId) -> Result<Snapshot, Status> {
+        let snapshot = self.0.activity.snapshot(tenant, &Want::now()).await;
+        snapshot.map_err(|error| refuse::unreadable(&error))
+    }
+
+    /// Whether an earlier call with the same request ids has decided them.
+    /// `commands` are of one tenant.
+    ///
+    /// # Errors
+    /// ABORTED when the verdict was stale, INVALID_ARGUMENT when a request id was
+    /// another command's.
+    pub(crate) async fn before(&self, commands: &[Command]) -> Result<Before, Status> {
+        let tenant = tenant_of(commands);
+        let snapshot = self.0.tenancy.snapshot(tenant, &Want::now()).await;
+        let mut snapshot = snapshot.map_err(|error| refuse::unreadable(&error))?;
+        let mut token = Token::default();
+        for command in commands {
+            let Some(request) = request_of(&mut snapshot, command).await? else {
+                return Ok(Before::New(snapshot));
+            };
+            token.include(judge(command, &request)?);
+            count(command, "repeated");
+        }
+        Ok(Before::Done(Done { snapshot, token }))
+    }
+
+    /// Appends `commands`, which are of one tenant and one key, and waits until the
+    /// projection has decided over them.
+    pub(crate) async fn carry_out(&self, commands: Vec<Command>) -> Result<Done, Status> {
+        let appended = self.append(&commands).await;
+        let appended = appended.map_err(|error| refuse::not_appended(&error))?;
+        let acknowledged = Instant::now();
+
+        let want = Want::at_least(
+            appended.iter().copied().map(after).collect(),
+            self.0.verdict_wait,
+        );
+        let snapshot = self.0.tenancy.snapshot(tenant_of(&commands), &want).await;
+        let mut snapshot = snapshot.map_err(|error| refuse::no_verdict(&want.token, &error))?;
+
+        let mut token = Token::default();
+        for (command, at) in commands.iter().zip(appended) {
+            let Some(request) = request_of(&mut snapshot, command).await? else {
+                return Err(refuse::parked(&snapshot.seen().parked_keys));
+            };
+            count(
+                command,
+                match request.at == at {
+                    true => request.outcome.as_str(),
+                    false => "repeated",
+                },
+            );
+            token.include(judge(command, &request)?);
+        }
+        let waited = acknowledged.elapsed();
+        for command in &commands {
+            let of = command.event.type_name();
+            metrics::histogram!(metric::VERDICT_SECONDS, "type" => of).record(waited);
+        }
+        Ok(Done { snapshot, token })
+    }
+
+    /// Appends an event of which nobody decides anything.
+    pub(crate) async fn tell(&self, command: Command) -> Result<Token, Status> {
+        let appended = self.append(&[command]).await;
+        let appended = appended.map_err(|error| refuse::not_appended(&error))?;
+        Ok(appended.into_iter().map(after).collect())
+    }
+
+    /// In the order given; all are handed over before the first is waited for, so
+    /// that a caller who leaves cannot part them.
+    async fn append(&self, commands: &[Command]) -> Result<Vec<RecordId>, AppendError> {
+        let mut deliveries = Vec::with_capacity(commands.len());
+        for command in commands {
+            let envelope = command.envelope(self.now());
+            let (topic, key) = command.destination();
+            let delivery = self.0.appender.enqueue(topic, None, key, &envelope).await?;
+            deliveries.push(delivery);
+        }
+        let mut appended = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            appended.push(delivery.await?);
+        }
+        Ok(appended)
+    }
+}
+
+impl Command {
+    fn envelope(&self, now: OffsetDateTime) -> Envelope {
+        Envelope {
+            event_id: self.event_id(),
+            tenant: Some(self.tenant),
+            occurred_at: now,
+            recorded_at: now,
+            source: Source::User,
+            actor: self.actor.clone(),
+            causation_id: None,
+            correlation_id: None,
+            stamp: None,
+            traceparent: current_traceparent().unwrap_or_default(),
+            event: self.event.clone(),
+        }
+    }
+
+    /// Request ids are known per entity, so the id of the event is of both: the
+    /// same request id on two entities is two events.
+    fn event_id(&self) -> EventId {
+        let of_entity = Uuid::new_v5(&self.request_id, self.entity.as_bytes());
+        EventId::of_request(self.tenant, of_entity, 0)
+    }
+
+    fn destination(&self) -> (Topic, Bytes) {
+        let destination = self.event.destination(self.tenant);
+        destination.expect("only raw webhooks have none")
+    }
+}
+
+pub(crate) fn precondition(
+    request_id: Uuid,
+    expected_version: Option<u64>,
+) -> Option<Precondition> {
+    Some(Precondition {
+        request_id: Bytes::copy_from_slice(request_id.as_bytes()),
+        expected_version,
+    })
+}
+
+async fn request_of(snapshot: &mut Snapshot, command: &Command) -> Result<Option<Request>, Status> {
+    view::request(snapshot.conn(), &command.entity, command.request_id)
+        .await
+        .map_err(refuse::database)
+}
+
+/// Where an effective command stands.
+fn judge(command: &Command, request: &Request) -> Result<Position, Status> {
+    if request.event_type != command.event.type_name() {
+        return Err(refuse::used_by_another(&request.event_type));
+    }
+    match request.outcome {
+        Outcome::Effective => Ok(after(request.at)),
+        Outcome::Stale => Err(refuse::stale(command, request.version)),
+    }
+}
+
+fn after(at: RecordId) -> Position {
+    Position {
+        topic: at.topic,
+        partition: at.partition,
+        next_offset: at.offset.next(),
+    }
+}
+
+fn tenant_of(commands: &[Command]) -> TenantId {
+    commands
+        .first()
+        .expect("a call has at least one command")
+        .tenant
+}
+
+fn count(command: &Command, outcome: &'static str) {
+    let of = command.event.type_name();
+    metrics::counter!(metric::COMMANDS, "type" => of, "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,85 @@
+//! The command line: what there is, and who does it.
+
+mod account;
+mod activity;
+mod ads;
+mod change;
+mod key;
+mod send;
+mod simulate;
+mod tenant;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::{client::Target, output::Output};
+
+/// What a company's ads are doing on Meta, with the proof kept.
+#[derive(Debug, Parser)]
+#[command(name = "compline", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    target: Target,
+
+    /// Print JSON, one value a line
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read ads: list, show, history, watch, count
+    Ads(ads::Ads),
+    /// Show who did what and when, newest first
+    Activity(activity::Activity),
+    /// Show notifications, or mark one as read
+    Notifications(activity::Notifications),
+    /// Create or show a tenant
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Connect, disconnect or list ad accounts
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Create, list or revoke API keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Post correctly signed sample webhooks, or a file as it is
+    Send(send::Send),
+    /// Play a life of ads over HTTP and compare every row at its end
+    Simulate(simulate::Simulate),
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    pub fn run(self) -> Result<()> {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the async runtime")?
+            .block_on(self.dispatch())
+    }
+
+    async fn dispatch(self) -> Result<()> {
+        let Self {
+            target,
+            json,
+            command,
+        } = self;
+        let mut out = Output::new(json);
+        match command {
+            Command::Ads(ads) => ads.run(&target, &mut out).await?,
+            Command::Activity(activity) => activity.run(&target, &mut out).await?,
+            Command::Notifications(notifications) => notifications.run(&target, &mut out).await?,
+            Command::Tenant(tenant) => tenant.run(&target, &mut out).await?,
+            Command::Account(account) => account.run(&target, &mut out).await?,
+            Command::Key(key) => key.run(&target, &mut out).await?,
+            Command::Send(send) => send.run(&target, &mut out).await?,
+            Command::Simulate(simulate) => simulate.run(&target, &mut out).await?,
+        }
+        out.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! The binary's inside: the composition root, the roles as subcommands, and the
+//! tools of operators and analysts.
+//!
+//! It is the only room that knows every other one, and it holds no rule of the
+//! domain: `up` and `role` put rooms together, `cli` asks them over their doors
+//! (gRPC, HTTP, Kafka) as any other client would. It is a library so that tests
+//! and benches can start a street of their own.
+
+pub mod cli;
+pub mod client;
+pub mod output;
+pub mod problem;
+pub mod show;
+pub mod simulate;
+pub mod street;
+pub mod webhook;
+pub mod wire_json;

@@ -1,0 +1,173 @@
+//! The data folder of a street that runs on one machine.
+//!
+//! | file | mode | |
+//! |---|---|---|
+//! | `lock` | 0600 | held by the process that runs the street, however it ends |
+//! | `street.json` | 0600 | where the running street listens; means nothing while nobody holds the lock |
+//! | `operator.key` | 0600 | may create tenants |
+//! | `api.key` | 0600 | the sample tenant's admin key, which the command line reads |
+//! | `pgpass` | 0600 | the database passwords of this run, in libpq's format |
+//! | `log/` | 0700 | the embedded broker's |
+//! | `postgres/` | | the private PostgreSQL's, see `compline-cluster` |
+//!
+//! A kill leaves nothing to clean: the kernel drops the lock with the process,
+//! and whoever holds the lock may overwrite the rest.
+
+mod file;
+mod lock;
+mod run_file;
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+pub use file::write_private;
+pub use lock::{Held, Lock, LockError};
+pub use run_file::{Addresses, RunFile};
+
+/// Where `up` keeps everything unless it is told otherwise.
+pub const DEFAULT_FOLDER: &str = "./compline-data";
+
+/// A data folder, which may or may not have a running street.
+#[derive(Debug, Clone)]
+pub struct Street {
+    folder: PathBuf,
+}
+
+/// What another process finds in a data folder.
+#[derive(Debug)]
+pub enum Found {
+    Running(RunFile),
+    /// Somebody holds the lock and has not said yet where it listens.
+    Starting {
+        pid: Option<u32>,
+    },
+    NotRunning,
+}
+
+impl Street {
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn log_folder(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    pub fn postgres_folder(&self) -> PathBuf {
+        self.folder.join("postgres")
+    }
+
+    pub fn api_key_file(&self) -> PathBuf {
+        self.folder.join("api.key")
+    }
+
+    pub fn pgpass_file(&self) -> PathBuf {
+        self.folder.join("pgpass")
+    }
+
+    pub fn operator_key_file(&self) -> PathBuf {
+        self.folder.join("operator.key")
+    }
+
+    /// Makes the folder for its owner alone. Root's stays passable, for PostgreSQL
+    /// then runs as another user below it; every file of ours in it is 0600.
+    pub fn make_folder(&self) -> Result<()> {
+        let mode = if rustix::process::geteuid().is_root() {
+            0o711
+        } else {
+            0o700
+        };
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(&self.folder);
+        made.and_then(|()| {
+            let mut permissions = fs::metadata(&self.folder)?.permissions();
+            let present = permissions.mode() & 0o777;
+            if present & !mode == 0 {
+                return Ok(());
+            }
+            permissions.set_mode(present & mode);
+            fs::set_permissions(&self.folder, permissions)
+        })
+        .with_context(|| format!("cannot make the data folder {}", self.folder.display()))
+    }
+
+    /// Takes the folder for this process, or says who has it.
+    pub fn lock(&self) -> Result<Lock> {
+        Lock::take(&self.folder.join("lock"))
+            .with_context(|| format!("the data folder {}", self.folder.display()))
+    }
+
+    pub fn announce(&self, run_file: &RunFile) -> Result<()> {
+        write_private(&self.run_file(), &run_file.to_json())
+    }
+
+    /// Takes the announcement back; without it nothing is found once the lock is
+    /// gone, so a failure only costs tidiness.
+    pub fn withdraw(&self) {
+        if let Err(error) = fs::remove_file(self.run_file()) {
+            tracing::debug!(%error, "the run file could not be removed");
+        }
+    }
+
+    /// Whether a street runs here, and where.
+    pub fn find(&self) -> Result<Found> {
+        let holder = match Lock::holder(&self.folder.join("lock")) {
+            Ok(Held::Nobody) => return Ok(Found::NotRunning),
+            Ok(Held::By { pid }) => pid,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::NotRunning),
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("cannot look into the data folder {}", self.folder.display())
+                });
+            }
+        };
+        let path = self.run_file();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Found::Starting { pid: holder });
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
+        let run_file = RunFile::from_json(&text)
+            .with_context(|| format!("{} is not a run file", path.display()))?;
+        // Left by a street that was killed, while a new one is starting.
+        if holder.is_some_and(|pid| pid != run_file.pid) {
+            return Ok(Found::Starting { pid: holder });
+        }
+        Ok(Found::Running(run_file))
+    }
+
+    /// The running street, or an error that says what to do.
+    pub fn running(&self) -> Result<RunFile> {
+        match self.find()? {
+            Found::Running(run_file) => Ok(run_file),
+            Found::Starting { .. } => {
+                anyhow::bail!("the street in {} is still starting", self.folder.display())
+            }
+            Found::NotRunning => anyhow::bail!(
+                "no street is running in {}; start one with `compline up`, or name another folder with --data",
+                self.folder.display()
+            ),
+        }
+    }
+
+    fn run_file(&self) -> PathBuf {
+        self.folder.join("street.json")
+    }
+}

@@ -1,0 +1,85 @@
+//! What other processes find in a data folder, whatever happened to its street.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use compline::street::{Addresses, Found, LockError, RunFile, Street, write_private};
+use time::OffsetDateTime;
+
+fn run_file(pid: u32) -> RunFile {
+    let address = "127.0.0.1:1".parse().unwrap();
+    RunFile {
+        pid,
+        version: "0.1.0".into(),
+        started_at: OffsetDateTime::UNIX_EPOCH,
+        addresses: Addresses {
+            ingress: address,
+            query: address,
+            command: address,
+            admin: address,
+            kafka: "127.0.0.1:2".into(),
+            postgres: address,
+        },
+        topic_prefix: String::new(),
+        database_url: "postgres://compline_owner:secret@127.0.0.1:1/compline".into(),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_running_street_is_found_and_its_folder_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let street = Street::at(folder.path().join("data"));
+    assert!(matches!(street.find().unwrap(), Found::NotRunning));
+    street.make_folder().unwrap();
+    let lock = street.lock().unwrap();
+    assert!(matches!(street.find().unwrap(), Found::Starting { .. }));
+    let expected = run_file(std::process::id());
+    street.announce(&expected).unwrap();
+    assert_eq!(street.running().unwrap(), expected);
+
+    // A second one on the same folder says who has it and leaves.
+    let error = street.lock().unwrap_err();
+    let held = error.downcast_ref::<LockError>();
+    assert!(
+        matches!(held, Some(LockError::Held { pid: Some(pid) }) if *pid == std::process::id()),
+        "{error:#}"
+    );
+    drop(lock);
+    assert!(matches!(street.find().unwrap(), Found::NotRunning));
+}
+
+/// The run file outlives a kill -9; the lock does not.
+#[test]
+fn what_a_killed_street_leaves_means_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let street = Street::at(folder.path());
+    street.announce(&run_file(4_000_000)).unwrap();
+    assert!(matches!(street.find().unwrap(), Found::NotRunning));
+    let error = street.running().unwrap_err().to_string();
+    assert!(error.contains("no street is running"), "{error}");
+
+    // The next street has the lock and has not announced itself yet.
+    let _lock = street.lock().unwrap();
+    assert!(matches!(street.find().unwrap(), Found::Starting { .. }));
+}
+
+#[test]
+fn nobody_else_reads_what_is_in_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let street = Street::at(folder.path().join("data"));
+    street.make_folder().unwrap();
+    assert_eq!(mode(street.folder()) & 0o066, 0, "others may not list it");
+    let key = street.api_key_file();
+    fs::write(&key, "old").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    write_private(&key, "cpl_new\n").unwrap();
+    assert_eq!(fs::read_to_string(&key).unwrap(), "cpl_new\n");
+    assert_eq!(mode(&key), 0o600);
+    street.announce(&run_file(1)).unwrap();
+    assert_eq!(mode(&street.folder().join("street.json")), 0o600);
+    let parts = fs::read_dir(street.folder()).unwrap();
+    assert_eq!(parts.count(), 2, "nothing half-written is left");
+}

@@ -1,0 +1,6 @@
+//! One binary: the command line as its users call it, the data folder as other
+//! processes find it, and the life that `simulate` plays.
+
+mod data_folder;
+mod life;
+mod usage;

@@ -1,0 +1,269 @@
+//! Tells what was decided: appends the outbox in number order, and deletes what
+//! the log has acknowledged.
+//!
+//! One process relays for an engine: the one that holds an advisory lock. Two at
+//! once would do no harm to readers, who drop repeated numbers; the epoch keeps
+//! the older one from deleting what it did not see acknowledged.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use compline_event::{Offset, Partition, RecordId, Topic};
+use compline_eventlog::{AppendError, Appender, AppenderConfig, Log, LogError};
+use compline_readmodel::{Database, Role};
+use sqlx::{Connection as _, PgConnection};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{SCHEMA, metric};
+
+/// Outputs told between two looks at the outbox.
+const ROUND: i64 = 5_000;
+
+/// Another process may decide without waking this one.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often a process that does not relay tries to become the one that does.
+const LEAD_INTERVAL: Duration = Duration::from_secs(1);
+
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    #[error("the outbox")]
+    Outbox(#[from] sqlx::Error),
+    #[error("an append")]
+    Append(#[from] AppendError),
+    #[error("the log")]
+    Log(#[from] LogError),
+    #[error("another process relays for {engine}")]
+    Deposed { engine: &'static str },
+}
+
+pub(crate) struct Relay {
+    pub(crate) engine: &'static str,
+    pub(crate) log: Log,
+    pub(crate) database: Database,
+    /// Told by this process's loop after each commit.
+    pub(crate) decided: Arc<Notify>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The end of what is known to be in the log, per output partition.
+type Acked = BTreeMap<(Topic, Partition), (i64, Offset)>;
+
+impl Relay {
+    /// Runs until `stop`.
+    pub(crate) async fn run(self) {
+        while !self.stop.is_cancelled() {
+            let led = self.lead().await;
+            metrics::gauge!(metric::RELAY_LEADS, "engine" => self.engine).set(0.0);
+            if let Err(error) = led {
+                tracing::warn!(
+                    engine = self.engine,
+                    error = &error as &dyn std::error::Error,
+                    "the relay begins anew"
+                );
+            }
+            self.pause(RETRY_DELAY).await;
+        }
+    }
+
+    /// Waits to be the one that relays, then relays until something fails.
+    async fn lead(&self) -> Result<(), RelayError> {
+        // Numbers may be told again, and deletions forgotten: no need to wait for
+        // the disk here.
+        let options = self
+            .database
+            .options(Role::Engine, SCHEMA)
+            .options([("synchronous_commit", "off")]);
+        let mut conn = PgConnection::connect_with(&options).await?;
+        while !self.take_lead(&mut conn).await? {
+            self.pause(LEAD_INTERVAL).await;
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+        let epoch = sqlx::query_scalar!(
+            r#"WITH bumped AS (
+                   UPDATE engine.relay SET epoch = epoch + 1 WHERE engine = $1 RETURNING epoch
+               ) SELECT max(epoch) AS "epoch!" FROM bumped"#,
+            self.engine,
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        // A new appender for each term: one that has failed stays failed.
+        let appender = self.log.appender(AppenderConfig::without_timeout())?;
+        metrics::gauge!(metric::RELAY_LEADS, "engine" => self.engine).set(1.0);
+        tracing::info!(engine = self.engine, epoch, "relaying");
+        self.relay(&mut conn, &appender, epoch).await
+    }
+
+    async fn take_lead(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock(hashtextextended('compline relay ' || $1, 0)) AS "taken!""#,
+            self.engine,
+        )
+        .fetch_one(conn)
+        .await
+    }
+
+    async fn relay(
+        &self,
+        conn: &mut PgConnection,
+        appender: &Appender,
+        epoch: i64,
+    ) -> Result<(), RelayError> {
+        let mut acked = Acked::new();
+        while !self.stop.is_cancelled() {
+            let began = Instant::now();
+            let decided = self.forget_and_look(conn, epoch, &acked).await?;
+            let full = i64::try_from(decided.len()) == Ok(ROUND);
+            let told = tell(appender, decided).await?;
+            if !told.is_empty() {
+                metrics::histogram!(metric::RELAY_SECONDS, "engine" => self.engine)
+                    .record(began.elapsed().as_secs_f64());
+            }
+            // What was acknowledged is deleted with the next look, in one trip.
+            acked = told;
+            if acked.is_empty() && !full {
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    () = self.decided.notified() => {}
+                    () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                }
+            }
+        }
+        self.forget_and_look(conn, epoch, &acked).await?;
+        Ok(())
+    }
+
+    /// Deletes what is acknowledged, and reads what stands behind it.
+    async fn forget_and_look(
+        &self,
+        conn: &mut PgConnection,
+        epoch: i64,
+        acked: &Acked,
+    ) -> Result<Vec<Decided>, RelayError> {
+        if !acked.is_empty() {
+            self.forget(conn, epoch, acked).await?;
+        }
+        let rows = sqlx::query!(
+            "SELECT topic, partition, number, key, event FROM engine.outbox
+             WHERE engine = $1 ORDER BY topic, partition, number LIMIT $2",
+            self.engine,
+            ROUND,
+        )
+        .fetch_all(conn)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Decided {
+                    topic: row.topic.parse().map_err(|error| {
+                        sqlx::Error::Decode(Box::<compline_event::catalogue::UnknownTopic>::new(
+                            error,
+                        ))
+                    })?,
+                    partition: Partition(row.partition),
+                    number: row.number,
+                    key: row.key.into(),
+                    event: row.event.into(),
+                })
+            })
+            .collect()
+    }
+
+    async fn forget(
+        &self,
+        conn: &mut PgConnection,
+        epoch: i64,
+        acked: &Acked,
+    ) -> Result<(), RelayError> {
+        let mut topics = Vec::new();
+        let mut partitions = Vec::new();
+        let mut numbers = Vec::new();
+        let mut offsets = Vec::new();
+        for ((topic, partition), (number, offset)) in acked {
+            topics.push(topic.as_str().to_owned());
+            partitions.push(partition.0);
+            numbers.push(*number);
+            offsets.push(offset.0);
+        }
+        let mut tx = conn.begin().await?;
+        let moved = sqlx::query!(
+            "UPDATE engine.relay SET acked_offset = acked.acked_offset
+             FROM UNNEST($3::text[], $4::int[], $5::bigint[]) AS acked (topic, partition, acked_offset)
+             WHERE relay.engine = $1 AND relay.epoch <= $2
+               AND relay.topic = acked.topic AND relay.partition = acked.partition",
+            self.engine,
+            epoch,
+            &topics,
+            &partitions,
+            &offsets,
+        )
+        .execute(&mut *tx)
+        .await?;
+        if moved.rows_affected() != u64::try_from(acked.len()).unwrap_or(u64::MAX) {
+            return Err(RelayError::Deposed {
+                engine: self.engine,
+            });
+        }
+        let forgotten = sqlx::query!(
+            "DELETE FROM engine.outbox
+             USING UNNEST($2::text[], $3::int[], $4::bigint[]) AS acked (topic, partition, number)
+             WHERE outbox.engine = $1 AND outbox.topic = acked.topic
+               AND outbox.partition = acked.partition AND outbox.number <= acked.number",
+            self.engine,
+            &topics,
+            &partitions,
+            &numbers,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        metrics::counter!(metric::RELAYED, "engine" => self.engine)
+            .increment(forgotten.rows_affected());
+        Ok(())
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+}
+
+struct Decided {
+    topic: Topic,
+    partition: Partition,
+    number: i64,
+    key: Bytes,
+    event: Bytes,
+}
+
+/// Appends in the order given and waits for every acknowledgement.
+async fn tell(appender: &Appender, decided: Vec<Decided>) -> Result<Acked, AppendError> {
+    let mut deliveries = Vec::with_capacity(decided.len());
+    for output in decided {
+        let delivery = appender
+            .enqueue_encoded(
+                output.topic,
+                Some(output.partition),
+                output.key,
+                output.event,
+            )
+            .await?;
+        deliveries.push((output.number, delivery));
+    }
+    let mut acked = Acked::new();
+    for (number, delivery) in deliveries {
+        let RecordId {
+            topic,
+            partition,
+            offset,
+        } = delivery.await?;
+        acked.insert((topic, partition), (number, offset));
+    }
+    Ok(acked)
+}

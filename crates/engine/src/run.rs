@@ -1,0 +1,176 @@
+//! An engine at work: the loop over its inputs, its relay, its timer.
+
+use std::{sync::Arc, time::Duration};
+
+use compline_eventlog::{Log, TopicSpec};
+use compline_projector::{Projector, ProjectorConfig, ProjectorError, Status};
+use compline_readmodel::{Database, Role};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkpoint_name,
+    engine::{Engine, Outputs},
+    fold::EngineFold,
+    outbox::{Destination, Destinations},
+    recovery::{self, RecoveryError},
+    relay::Relay,
+    state_schema,
+};
+
+const TICK_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    pub max_connections: u32,
+    /// Most inputs decided in one transaction.
+    pub batch_records: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            batch_records: 1_000,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(
+        "engine {engine}: its database has synchronous_commit = {found}; a decision that is told \
+         must not be forgotten, so it must be on"
+    )]
+    ForgetfulDatabase { engine: &'static str, found: String },
+    #[error("engine {engine}")]
+    Recovery {
+        engine: &'static str,
+        source: RecoveryError,
+    },
+    #[error("engine {engine}: the database")]
+    Database {
+        engine: &'static str,
+        source: sqlx::Error,
+    },
+    #[error(transparent)]
+    Loop(#[from] ProjectorError),
+}
+
+/// Everything of one engine in one process. Several processes share the inputs by
+/// consumer group; one of them relays.
+#[derive(Debug)]
+pub struct EngineRunner<E> {
+    fold: Arc<EngineFold<E>>,
+    projector: Projector<EngineFold<E>>,
+    log: Log,
+    database: Database,
+    pool: PgPool,
+}
+
+impl<E: Engine> EngineRunner<E> {
+    pub fn new(engine: E, log: Log, database: Database, config: &EngineConfig) -> Self {
+        let destinations = Destinations::new(E::OUTPUTS.iter().map(|topic| {
+            let spec = TopicSpec::of(*topic);
+            let destination = Destination {
+                partitions: spec.partitions,
+                max_record_bytes: spec.max_record_bytes,
+            };
+            (*topic, destination)
+        }));
+        let fold = Arc::new(EngineFold::new(engine, destinations));
+        let pool = database.pool(Role::Engine, &state_schema(E::NAME), config.max_connections);
+        let mut loop_config = ProjectorConfig::new(checkpoint_name(E::NAME), 1);
+        loop_config.batch_records = config.batch_records;
+        let projector = Projector::new(fold.clone(), log.clone(), pool.clone(), loop_config);
+        Self {
+            fold,
+            projector,
+            log,
+            database,
+            pool,
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        self.projector.status()
+    }
+
+    /// Runs until `stop`; batches in flight are finished and told.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), EngineError> {
+        self.check_durability().await?;
+        recovery::check(E::NAME, &self.log, &self.pool)
+            .await
+            .map_err(|source| EngineError::Recovery {
+                engine: E::NAME,
+                source,
+            })?;
+        // The relay outlives the loop, to tell what its last batch decided.
+        let relay_stop = CancellationToken::new();
+        let relay = Relay {
+            engine: E::NAME,
+            log: self.log,
+            database: self.database,
+            decided: self.fold.decided.clone(),
+            stop: relay_stop.clone(),
+        };
+        let relaying = tokio::spawn(relay.run());
+        let ticking = tokio::spawn(tick(self.fold, self.pool, stop.clone()));
+        let ended = self.projector.run(stop).await;
+        relay_stop.cancel();
+        for (name, task) in [("relay", relaying), ("timer", ticking)] {
+            if let Err(error) = task.await {
+                tracing::error!(engine = E::NAME, task = name, %error, "a task panicked");
+            }
+        }
+        Ok(ended?)
+    }
+
+    async fn check_durability(&self) -> Result<(), EngineError> {
+        let found: String = sqlx::query_scalar("SELECT current_setting('synchronous_commit')")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|source| EngineError::Database {
+                engine: E::NAME,
+                source,
+            })?;
+        match found.as_str() {
+            "on" | "remote_apply" => Ok(()),
+            _ => Err(EngineError::ForgetfulDatabase {
+                engine: E::NAME,
+                found,
+            }),
+        }
+    }
+}
+
+/// What time alone brings. A failure is tried again at the next tick.
+async fn tick<E: Engine>(fold: Arc<EngineFold<E>>, pool: PgPool, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TICK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = tick_once(&fold, &pool, OffsetDateTime::now_utc()).await {
+            tracing::warn!(engine = E::NAME, %error, "the timer's work is put off");
+        }
+    }
+}
+
+async fn tick_once<E: Engine>(
+    fold: &EngineFold<E>,
+    pool: &PgPool,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let mut outputs = Outputs::default();
+    fold.engine.tick(&mut tx, now, &mut outputs).await?;
+    fold.seal(&mut tx, outputs).await?;
+    tx.commit().await?;
+    fold.decided.notify_one();
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! One librdkafka consumer that never joins a group, and the questions it can
+//! answer about the log.
+
+use std::{sync::Arc, time::Duration};
+
+use compline_event::{Offset, Partition, Topic};
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    consumer::{Consumer as _, StreamConsumer},
+    error::{KafkaError, KafkaResult},
+    metadata::Metadata,
+    types::RDKafkaErrorCode as Code,
+};
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use crate::{Bounds, LogConfig, LogError, context::Quiet};
+
+/// How long the log may take to answer a question.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The topics' names with the installation's prefix.
+#[derive(Clone)]
+pub(crate) struct Names(Arc<[String; Topic::ALL.len()]>);
+
+impl Names {
+    pub(crate) fn new(config: &LogConfig) -> Self {
+        Self(Arc::new(
+            Topic::ALL.map(|topic| format!("{}{topic}", config.prefix)),
+        ))
+    }
+
+    pub(crate) fn of(&self, topic: Topic) -> &str {
+        &self.0[topic as usize]
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Option<Topic> {
+        Topic::ALL.into_iter().find(|topic| self.of(*topic) == name)
+    }
+}
+
+pub(crate) struct Client {
+    pub(crate) names: Names,
+    // Dropped in this order: the driver outlives every other owner of the
+    // consumer, and ends it where blocking is allowed.
+    consumer: Arc<StreamConsumer<Quiet>>,
+    _driver: oneshot::Sender<()>,
+}
+
+impl Client {
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub(crate) fn new(names: Names, config: &ClientConfig) -> Result<Self, LogError> {
+        let consumer: StreamConsumer<Quiet> = config
+            .create_with_context(Quiet)
+            .map_err(|error| LogError::of("making a reader", error))?;
+        let consumer = Arc::new(consumer);
+        let (driver, stop) = oneshot::channel();
+        tokio::spawn(drive(Arc::clone(&consumer), stop));
+        Ok(Self {
+            names,
+            consumer,
+            _driver: driver,
+        })
+    }
+
+    pub(crate) fn consumer(&self) -> &Arc<StreamConsumer<Quiet>> {
+        &self.consumer
+    }
+
+    /// Of one topic, or of all.
+    pub(crate) async fn metadata(&self, topic: Option<Topic>) -> Result<Metadata, LogError> {
+        let name = topic.map(|topic| self.names.of(topic).to_owned());
+        self.ask("reading the topics", move |consumer| {
+            consumer.fetch_metadata(name.as_deref(), TIMEOUT)
+        })
+        .await
+    }
+
+    pub(crate) async fn bounds(
+        &self,
+        topic: Topic,
+        partition: Partition,
+    ) -> Result<Bounds, LogError> {
+        let name = self.names.of(topic).to_owned();
+        let (start, end) = self
+            .ask("reading a partition's bounds", move |consumer| {
+                consumer.fetch_watermarks(&name, partition.0, TIMEOUT)
+            })
+            .await
+            .map_err(|error| no_partition(error, topic, partition))?;
+        Ok(Bounds {
+            start: Offset(start),
+            end: Offset(end),
+        })
+    }
+
+    /// The ends of many partitions with one question per broker.
+    pub(crate) async fn ends(
+        &self,
+        partitions: &[(Topic, Partition)],
+    ) -> Result<Vec<(Topic, Partition, Offset)>, LogError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            // As a time, Kafka's name for the end.
+            let end = rdkafka::Offset::End;
+            list.add_partition_offset(self.names.of(*topic), partition.0, end)
+                .map_err(|error| LogError::of("reading the partitions' ends", error))?;
+        }
+        let answer = self
+            .ask("reading the partitions' ends", move |consumer| {
+                consumer.offsets_for_times(list, TIMEOUT)
+            })
+            .await?;
+        let end_of = |&(topic, partition): &(Topic, Partition)| {
+            let found = answer.find_partition(self.names.of(topic), partition.0);
+            match found.map(|element| element.offset()) {
+                Some(rdkafka::Offset::Offset(end)) => Ok((topic, partition, Offset(end))),
+                _ => Err(LogError::NoPartition { topic, partition }),
+            }
+        };
+        partitions.iter().map(end_of).collect()
+    }
+
+    /// Where the first record at or after `at` stands, if there is one.
+    pub(crate) async fn offset_at_time(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        at: OffsetDateTime,
+    ) -> Result<Option<Offset>, LogError> {
+        let doing = "looking up a time";
+        let ms = at.unix_timestamp_nanos().div_euclid(1_000_000);
+        let ms = i64::try_from(ms.max(0)).expect("years up to 9999 fit");
+        let name = self.names.of(topic).to_owned();
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&name, partition.0, rdkafka::Offset::Offset(ms))
+            .map_err(|error| LogError::of(doing, error))?;
+        let answer = self
+            .ask(doing, move |consumer| {
+                consumer.offsets_for_times(list, TIMEOUT)
+            })
+            .await
+            .map_err(|error| no_partition(error, topic, partition))?;
+        let found = answer
+            .find_partition(&name, partition.0)
+            .ok_or(LogError::NoPartition { topic, partition })?;
+        found
+            .error()
+            .map_err(|error| no_partition(LogError::of(doing, error), topic, partition))?;
+        Ok(match found.offset() {
+            rdkafka::Offset::Offset(offset) => Some(Offset(offset)),
+            _ => None,
+        })
+    }
+
+    /// librdkafka's questions block.
+    async fn ask<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        question: impl FnOnce(&StreamConsumer<Quiet>) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let consumer = Arc::clone(&self.consumer);
+        tokio::task::spawn_blocking(move || question(&consumer))
+            .await
+            .unwrap_or(Err(KafkaError::Canceled))
+            .map_err(|error| LogError::of(doing, error))
+    }
+}
+
+fn no_partition(error: LogError, topic: Topic, partition: Partition) -> LogError {
+    match error {
+        LogError::Unavailable { source, .. }
+            if matches!(
+                source.rdkafka_error_code(),
+                Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic)
+            ) =>
+        {
+            LogError::NoPartition { topic, partition }
+        }
+        error => error,
+    }
+}
+
+/// Serves what librdkafka has to say beside the records, until the client is gone.
+async fn drive(consumer: Arc<StreamConsumer<Quiet>>, stop: oneshot::Receiver<()>) {
+    let listen = async {
+        loop {
+            match consumer.recv().await {
+                Ok(_) => tracing::error!("a record came outside its partition's queue"),
+                // librdkafka mends these itself; a reader that waits in vain
+                // shows in the lag.
+                Err(error) => tracing::debug!(%error, "the log's client reports"),
+            }
+        }
+    };
+    tokio::select! {
+        () = listen => {}
+        _ = stop => {}
+    }
+    // Closing waits for librdkafka's threads.
+    tokio::task::spawn_blocking(move || drop(consumer));
+}

@@ -1,0 +1,38 @@
+//! What librdkafka says, as our own log lines.
+
+use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+
+/// librdkafka calls a refused connection an error and repeats it with each try.
+/// It mends such things itself and whoever waits is told, so they are no more
+/// than worth a look here.
+pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "librdkafka: {line}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::info!(facility, "librdkafka: {line}");
+        }
+        _ => tracing::debug!(facility, "librdkafka: {line}"),
+    }
+}
+
+pub(crate) fn log_error(error: &KafkaError, reason: &str) {
+    tracing::debug!(%error, "librdkafka: {reason}");
+}
+
+/// For clients with nothing to listen to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Quiet {}

@@ -1,0 +1,345 @@
+//! Reading partitions from offsets that their owners name.
+//!
+//! A [`Fetcher`] is a librdkafka consumer that never joins a group. Partitions are
+//! added to it and taken from it one by one, each with a queue of its own, so a
+//! slow reader holds up nobody. Starting, stopping and seeking are the same two
+//! steps, taken by librdkafka in order: take the partition out, put it in at an
+//! offset. The first makes everything stale that was fetched before.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use compline_event::{Offset, Partition, RecordId, Topic};
+use futures_util::{FutureExt as _, StreamExt as _};
+use metrics::Counter;
+use rdkafka::{
+    Message as _, TopicPartitionList,
+    consumer::{Consumer as _, stream_consumer::StreamPartitionQueue},
+    error::KafkaError,
+    types::RDKafkaErrorCode as Code,
+};
+use tokio::sync::Notify;
+
+use crate::{Bounds, LogError, ReadError, Record, client::Client, context::Quiet, metric};
+
+pub(crate) struct Fetcher {
+    client: Client,
+    open: Mutex<HashMap<(Topic, Partition), Arc<Place>>>,
+}
+
+/// A partition that is being read.
+struct Place {
+    topic: Topic,
+    partition: Partition,
+    taken: AtomicBool,
+    woken: Notify,
+}
+
+impl Fetcher {
+    pub(crate) fn new(client: Client) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            open: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<PartitionReader, LogError> {
+        let place = Arc::new(Place {
+            topic,
+            partition,
+            taken: AtomicBool::new(false),
+            woken: Notify::new(),
+        });
+        let mut open = self.places();
+        if open.contains_key(&(topic, partition)) {
+            return Err(LogError::AlreadyReading { topic, partition });
+        }
+        // The queue first: what is fetched before it is split off would go
+        // elsewhere.
+        let name = self.client.names.of(topic);
+        let queue = self
+            .client
+            .consumer()
+            .split_partition_queue(name, partition.0)
+            .ok_or(LogError::NoPartition { topic, partition })?;
+        self.put_in(topic, partition, from)?;
+        open.insert((topic, partition), Arc::clone(&place));
+        Ok(PartitionReader {
+            queue: Some(queue),
+            place,
+            next: from,
+            failed: None,
+            at_end: false,
+            read: metrics::counter!(metric::READ, "topic" => topic.as_str()),
+            fetcher: Arc::clone(self),
+        })
+    }
+
+    /// Ends the reading of a partition; its reader says so from now on. It keeps
+    /// the place until it is dropped, for it holds the partition's queue.
+    pub(crate) fn take_away(&self, topic: Topic, partition: Partition) {
+        let open = self.places();
+        let Some(place) = open.get(&(topic, partition)) else {
+            return;
+        };
+        if place.taken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        place.woken.notify_one();
+        if let Err(error) = self.take_out(topic, partition) {
+            tracing::warn!(%topic, %partition, %error, "could not stop reading a partition");
+        }
+    }
+
+    fn close(&self, place: &Place) {
+        self.take_away(place.topic, place.partition);
+        self.places().remove(&(place.topic, place.partition));
+    }
+
+    fn put_in(&self, topic: Topic, partition: Partition, from: Offset) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(
+            self.client.names.of(topic),
+            partition.0,
+            rdkafka::Offset::Offset(from.0),
+        )
+        .and_then(|()| self.client.consumer().incremental_assign(&list))
+        .map_err(|error| LogError::of("starting to read a partition", error))
+    }
+
+    fn take_out(&self, topic: Topic, partition: Partition) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(self.client.names.of(topic), partition.0);
+        self.client
+            .consumer()
+            .incremental_unassign(&list)
+            .map_err(|error| LogError::of("stopping to read a partition", error))
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<(Topic, Partition), Arc<Place>>> {
+        self.open.lock().expect("nobody panics while holding it")
+    }
+}
+
+/// Reads one partition from an offset on, in order.
+pub struct PartitionReader {
+    /// There until the reader is dropped.
+    queue: Option<StreamPartitionQueue<Quiet>>,
+    place: Arc<Place>,
+    /// The next batch starts here.
+    next: Offset,
+    /// What came behind the records of the last batch.
+    failed: Option<KafkaError>,
+    /// Whether the log had no more when last asked; only told to replays.
+    at_end: bool,
+    read: Counter,
+    fetcher: Arc<Fetcher>,
+}
+
+impl PartitionReader {
+    pub fn topic(&self) -> Topic {
+        self.place.topic
+    }
+
+    pub fn partition(&self) -> Partition {
+        self.place.partition
+    }
+
+    /// Where the next batch starts.
+    pub fn next_offset(&self) -> Offset {
+        self.next
+    }
+
+    /// Waits for a record, then takes what is there without waiting: at least one
+    /// record, at most `max_records`, and no more once `max_bytes` of keys and
+    /// values are reached. Cancelled, it has taken nothing.
+    ///
+    /// # Errors
+    /// After [`ReadError::Transient`] the next call goes on at the same place;
+    /// after the others there is nothing more to read.
+    pub async fn next_batch(
+        &mut self,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        loop {
+            if let Some(batch) = self.take_batch(max_records, max_bytes).await? {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// As [`PartitionReader::next_batch`]; `None` at the log's end, if this reader
+    /// is told of it.
+    pub(crate) async fn take_batch(
+        &mut self,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Option<Vec<Record>>, ReadError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        if self.failed.is_none() {
+            let queue = self.queue.as_ref().expect("there until dropped");
+            let mut stream = queue.stream();
+            let place = &self.place;
+            let mut first = true;
+            while batch.len() < max_records.max(1) && (bytes < max_bytes || batch.is_empty()) {
+                if place.taken.load(Ordering::Acquire) {
+                    return Err(self.revoked());
+                }
+                let message = if first {
+                    tokio::select! {
+                        biased;
+                        () = place.woken.notified() => continue,
+                        message = stream.next() => message,
+                    }
+                } else {
+                    match stream.next().now_or_never() {
+                        Some(message) => message,
+                        None => break,
+                    }
+                };
+                match message {
+                    Some(Ok(message)) if Offset(message.offset()) < self.next => {}
+                    Some(Ok(message)) => {
+                        let record = Record::copy(place.topic, &message);
+                        bytes += record.size();
+                        self.next = record.at.offset.next();
+                        self.at_end = false;
+                        batch.push(record);
+                        first = false;
+                    }
+                    Some(Err(error)) => {
+                        self.failed = Some(error);
+                        break;
+                    }
+                    None => break,
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.read.increment(batch.len() as u64);
+            return Ok(Some(batch));
+        }
+        match self.failed.take() {
+            None => Ok(None),
+            Some(KafkaError::PartitionEOF(_)) => {
+                self.at_end = true;
+                Ok(None)
+            }
+            Some(error) => Err(self.explain(error).await),
+        }
+    }
+
+    pub(crate) async fn bounds(&self) -> Result<Bounds, LogError> {
+        let (topic, partition) = (self.place.topic, self.place.partition);
+        self.fetcher.client.bounds(topic, partition).await
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Goes on at `to`, forwards or back: the next batch starts exactly there.
+    pub fn seek(&mut self, to: Offset) -> Result<(), ReadError> {
+        let (topic, partition) = (self.place.topic, self.place.partition);
+        // Under the lock, so that the partition is not taken away in between.
+        let open = self.fetcher.places();
+        if self.place.taken.load(Ordering::Acquire) {
+            drop(open);
+            return Err(self.revoked());
+        }
+        let moved = self
+            .fetcher
+            .take_out(topic, partition)
+            .and_then(|()| self.fetcher.put_in(topic, partition, to));
+        drop(open);
+        self.failed = None;
+        self.next = to;
+        moved.map_err(|error| self.transient(error.to_string()))
+    }
+
+    async fn explain(&mut self, error: KafkaError) -> ReadError {
+        let (topic, partition, at) = (self.place.topic, self.place.partition, self.next);
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => {}
+            _ => return self.transient(error.to_string()),
+        }
+        // librdkafka has stopped fetching. Say why, by what the log holds now.
+        match self.bounds().await {
+            Ok(bounds) if at < bounds.start || at > bounds.end => ReadError::OutOfRange {
+                at: RecordId {
+                    topic,
+                    partition,
+                    offset: at,
+                },
+                bounds,
+            },
+            Ok(_) | Err(_) => {
+                // The place is there after all, or nobody knows: ask again.
+                let reason = error.to_string();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                match self.seek(at) {
+                    Ok(()) => self.transient(reason),
+                    Err(error) => error,
+                }
+            }
+        }
+    }
+
+    fn transient(&self, reason: String) -> ReadError {
+        ReadError::Transient {
+            topic: self.place.topic,
+            partition: self.place.partition,
+            offset: self.next,
+            reason,
+        }
+    }
+
+    fn revoked(&self) -> ReadError {
+        ReadError::Revoked {
+            topic: self.place.topic,
+            partition: self.place.partition,
+        }
+    }
+}
+
+impl Drop for PartitionReader {
+    fn drop(&mut self) {
+        // The queue first: dropped later, it would silence the next reader's.
+        self.queue = None;
+        self.fetcher.close(&self.place);
+    }
+}
+
+impl fmt::Debug for PartitionReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionReader")
+            .field("topic", &self.place.topic)
+            .field("partition", &self.place.partition)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,7 @@
+//! The log's client against a real broker.
+
+mod append;
+mod group;
+mod read;
+mod street;
+mod topics;

@@ -1,0 +1,141 @@
+//! Ranges, places and times.
+
+use std::time::Duration;
+
+use compline_event::{Offset, Partition, Topic};
+use compline_eventlog::{ConsumerConfig, LogError, ReadError};
+use time::OffsetDateTime;
+
+use crate::{
+    group::assigned,
+    street::{Street, numbers, offsets, soon},
+};
+
+const AD: Topic = Topic::Ad;
+const P: Partition = Partition(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_gives_its_range_and_ends() {
+    let street = Street::open().await;
+    street.fill(P, 0..10_000).await;
+    for (from, to) in [(0, 10_000), (0, 1), (9_999, 10_000), (4_321, 8_765), (5, 5)] {
+        let mut replay = street.log.replay(AD, P, Offset(from), Offset(to)).unwrap();
+        let mut found = Vec::new();
+        while let Some(batch) = soon(replay.next_batch()).await.unwrap() {
+            assert!(!batch.is_empty());
+            found.extend(offsets(&batch));
+        }
+        assert!(found == (from..to).collect::<Vec<_>>(), "{from}..{to}: {found:?}");
+        assert_eq!(replay.next_offset(), Offset(to));
+        assert_eq!(soon(replay.next_batch()).await.unwrap(), None, "it stays over");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_beyond_the_end_waits_for_what_comes() {
+    let street = Street::open().await;
+    street.fill(P, 0..2).await;
+    let mut replay = street.log.replay(AD, P, Offset(0), Offset(3)).unwrap();
+    let first = soon(replay.next_batch()).await.unwrap().unwrap();
+    assert_eq!(offsets(&first), [0, 1]);
+    let waits = tokio::time::timeout(Duration::from_millis(300), replay.next_batch()).await;
+    assert!(waits.is_err(), "the range is not read yet");
+    street.fill(P, 2..4).await;
+    let last = soon(replay.next_batch()).await.unwrap().unwrap();
+    assert_eq!(offsets(&last), [2], "and no further");
+    assert_eq!(soon(replay.next_batch()).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_ends_and_times() {
+    let street = Street::open().await;
+    street.fill(P, 0..100).await;
+    let bounds = street.log.bounds(AD, P).await.unwrap();
+    assert_eq!((bounds.start, bounds.end), (Offset(0), Offset(100)));
+    let asked = [(AD, Partition(0)), (AD, P), (Topic::Account, Partition(2))];
+    let ends = street.log.ends(&asked).await.unwrap();
+    let ends: Vec<i64> = ends.into_iter().map(|(_, _, end)| end.0).collect();
+    assert_eq!(ends, [0, 100, 0]);
+    let error = street.log.bounds(AD, Partition(6)).await.unwrap_err();
+    assert!(matches!(error, LogError::NoPartition { .. }), "{error:?}");
+
+    let first = OffsetDateTime::from_unix_timestamp(1_703_500_800).unwrap();
+    for (after_ms, expected) in [(-5, Some(0)), (0, Some(0)), (42, Some(42)), (100, None)] {
+        let at = first + time::Duration::milliseconds(after_ms);
+        let found = street.log.offset_at_time(AD, P, at).await.unwrap();
+        assert_eq!(found, expected.map(Offset), "{after_ms} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_not_there_is_said_with_what_is() {
+    let street = Street::open().await;
+    street.fill(P, 0..10).await;
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let mut reader = group.start(AD, P, Offset(11)).unwrap();
+    match soon(reader.next_batch(10, 1 << 20)).await.unwrap_err() {
+        ReadError::OutOfRange { at, bounds } => {
+            assert_eq!(at.offset, Offset(11));
+            assert_eq!((bounds.start, bounds.end), (Offset(0), Offset(10)));
+        }
+        other => panic!("{other}"),
+    }
+    drop(reader);
+    // The end itself is a place: the next record's.
+    let mut reader = group.start(AD, P, Offset(10)).unwrap();
+    street.fill(P, 10..11).await;
+    let batch = soon(reader.next_batch(10, 1 << 20)).await.unwrap();
+    assert_eq!(offsets(&batch), [10]);
+}
+
+/// After a rollback the next batch starts exactly where it is told, however much
+/// has been fetched ahead, and nothing comes twice or is skipped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_is_exact() {
+    let street = Street::open().await;
+    street.fill(P, 0..5_000).await;
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let mut reader = group.start(AD, P, Offset(0)).unwrap();
+    let mut expected = 0;
+    // Forwards, back, into what was fetched, and several without a read between.
+    for to in [100, 50, 4_000, 3_999, 0, 4_999, 2_500, 2_501] {
+        let before = soon(reader.next_batch(7, 1 << 20)).await.unwrap();
+        assert_eq!(offsets(&before)[0], expected);
+        reader.seek(Offset(1)).unwrap();
+        reader.seek(Offset(to)).unwrap();
+        expected = to;
+        assert_eq!(reader.next_offset(), Offset(to));
+    }
+    let mut found = Vec::new();
+    while found.last() != Some(&4_999) {
+        found.extend(numbers(&soon(reader.next_batch(999, 1 << 20)).await.unwrap()));
+    }
+    assert!(found == (2_501..5_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_has_bounds_and_a_cancelled_one_loses_nothing() {
+    let street = Street::open().await;
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let mut reader = group.start(AD, P, Offset(0)).unwrap();
+    let writer = async {
+        for start in (0..2_000).step_by(20) {
+            street.fill(P, start..start + 20).await;
+        }
+    };
+    let reading = async {
+        let mut found = Vec::new();
+        while found.len() < 2_000 {
+            let next = reader.next_batch(50, 2_000);
+            if let Ok(batch) = tokio::time::timeout(Duration::from_micros(500), next).await {
+                let batch = batch.unwrap();
+                let but_the_last: usize = batch[..batch.len() - 1].iter().map(|r| r.size()).sum();
+                assert!(batch.len() <= 50 && but_the_last < 2_000);
+                found.extend(numbers(&batch));
+            }
+        }
+        found
+    };
+    let ((), found) = soon(async { tokio::join!(writer, reading) }).await;
+    assert!(found == (0..2_000).collect::<Vec<_>>());
+}

@@ -1,0 +1,144 @@
+//! A broker of a test's own, events to append, and the things that tests ask of
+//! every log.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use compline_broker::{Broker, BrokerConfig, RunningBroker};
+use compline_event::{
+    Envelope, Event, EventId, Offset, Partition, Source, Stamp, TenantId, Topic,
+    ad_events::AdStatusChanged,
+};
+use compline_eventlog::{Appender, AppenderConfig, Log, LogConfig, Record};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Street {
+    folder: tempfile::TempDir,
+    address: SocketAddr,
+    broker: Option<RunningBroker>,
+    pub(crate) log: Log,
+}
+
+impl Street {
+    pub(crate) async fn open() -> Self {
+        let street = Self::without_topics().await;
+        street.log.ensure_topics().await.unwrap();
+        street
+    }
+
+    pub(crate) async fn without_topics() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = start(&folder, SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let address = broker.local_addr();
+        let mut config = LogConfig::new(address.to_string());
+        config.prefix = "test.".to_owned();
+        Self {
+            folder,
+            address,
+            broker: Some(broker),
+            log: Log::new(config).unwrap(),
+        }
+    }
+
+    pub(crate) fn bootstrap(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// At once and without a goodbye, as a crash would.
+    pub(crate) fn crash(&mut self) {
+        self.broker = None;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        self.broker = Some(start(&self.folder, self.address).await);
+    }
+
+    pub(crate) fn appender(&self) -> Appender {
+        self.log.appender(AppenderConfig::default()).unwrap()
+    }
+
+    /// Appends `count` numbered events to one partition of the ad topic.
+    pub(crate) async fn fill(&self, partition: Partition, numbers: std::ops::Range<u64>) {
+        let appender = self.appender();
+        let mut last = None;
+        for number in numbers {
+            let delivery = appender
+                .enqueue(Topic::Ad, Some(partition), key(number), &event(number))
+                .await
+                .unwrap();
+            last = Some(delivery);
+        }
+        last.unwrap().await.unwrap();
+    }
+}
+
+async fn start(folder: &tempfile::TempDir, bind: SocketAddr) -> RunningBroker {
+    let mut config = BrokerConfig::new(folder.path());
+    config.bind = bind;
+    Broker::open(config).await.unwrap().start()
+}
+
+pub(crate) fn tenant() -> TenantId {
+    TenantId::new(Uuid::from_u128(7))
+}
+
+pub(crate) fn key(number: u64) -> Bytes {
+    Bytes::from(format!("{}/ad-{}", tenant(), number % 10))
+}
+
+/// The `number`th event, number and all.
+pub(crate) fn event(number: u64) -> Envelope {
+    let at = OffsetDateTime::from_unix_timestamp(1_703_500_800).unwrap();
+    Envelope {
+        event_id: EventId::new(Uuid::from_u128(u128::from(number) + 1)),
+        tenant: Some(tenant()),
+        occurred_at: at,
+        recorded_at: at + Duration::from_millis(number),
+        source: Source::Engine("ad".to_owned()),
+        actor: "engine:ad".to_owned(),
+        causation_id: None,
+        correlation_id: None,
+        stamp: Some(Stamp {
+            producer: "ad".to_owned(),
+            number: number + 1,
+        }),
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+        event: Event::AdStatusChanged(AdStatusChanged {
+            ad_id: format!("ad-{}", number % 10),
+            new_status: "DISAPPROVED".to_owned(),
+            ..Default::default()
+        }),
+    }
+}
+
+pub(crate) fn offsets(records: &[Record]) -> Vec<i64> {
+    records.iter().map(|record| record.at.offset.0).collect()
+}
+
+pub(crate) fn numbers(records: &[Record]) -> Vec<u64> {
+    records
+        .iter()
+        .map(|record| record.stamp().unwrap().number - 1)
+        .collect()
+}
+
+/// Everything that stands in one partition of the ad topic.
+pub(crate) async fn all(log: &Log, partition: Partition) -> Vec<Record> {
+    let end = log.bounds(Topic::Ad, partition).await.unwrap().end;
+    let mut replay = log.replay(Topic::Ad, partition, Offset(0), end).unwrap();
+    let mut records = Vec::new();
+    while let Some(batch) = soon(replay.next_batch()).await.unwrap() {
+        records.extend(batch);
+    }
+    records
+}
+
+/// Fails the test where a wait without an end would hide the reason.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("this should not take so long")
+}

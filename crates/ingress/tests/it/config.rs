@@ -1,0 +1,103 @@
+//! What does not start, and says why.
+
+use compline_eventlog::{Log, LogConfig};
+use compline_ingress::{Ingress, IngressConfig, IngressError, sample};
+use compline_runtime::Secret;
+use compline_runtime::config::Layers;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::street::clock;
+
+async fn start(config: IngressConfig) -> Result<Ingress, IngressError> {
+    let log = Log::new(LogConfig::new("127.0.0.1:1")).unwrap();
+    let appender = log.appender(config.appender()).unwrap();
+    Ingress::new(config, appender, clock())
+}
+
+fn real() -> IngressConfig {
+    let mut config = IngressConfig::default();
+    config.meta.app_secrets = vec![Secret::new("a-real-secret")];
+    config
+}
+
+fn sampled() -> IngressConfig {
+    IngressConfig {
+        meta: sample::meta(),
+        stripe: sample::stripe(),
+        allow_sample_secrets: true,
+        ..IngressConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_is_named_and_a_secret_is_not_shown() {
+    type Change = fn(&mut IngressConfig);
+    let cases: [(&str, Change); 8] = [
+        ("meta.app_secrets = none", |c| c.meta.app_secrets.clear()),
+        ("meta.app_secrets = [redacted]: it is empty", |c| {
+            c.meta.app_secrets.push(Secret::new(""));
+        }),
+        ("meta.verify_tokens = [redacted]: it begins or ends", |c| {
+            c.meta.verify_tokens.push(Secret::new("hunter2\n"));
+        }),
+        ("stripe.signing_secrets = [redacted]: it is a documented", |c| {
+            c.stripe = sample::stripe();
+        }),
+        ("http.max_body = 8MiB", |c| c.http.max_body = 8 << 20),
+        ("body_memory = 1MiB", |c| c.body_memory = 1 << 20),
+        ("http.drain = 9s", |c| c.http.drain = std::time::Duration::from_secs(9)),
+        ("meta.app_secrets holds a documented sample secret, and 0.0.0.0:80", |c| {
+            c.meta = sample::meta();
+            c.allow_sample_secrets = true;
+            c.http.listen = "0.0.0.0:80".parse().unwrap();
+        }),
+    ];
+    assert!(start(real()).await.is_ok());
+    for (expected, change) in cases {
+        let mut config = real();
+        change(&mut config);
+        let shown = format!("{config:?}");
+        let error = start(config).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        for secret in ["hunter2", "a-real-secret", sample::META_APP_SECRET] {
+            assert!(!error.contains(secret) && !shown.contains(secret), "{error} {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_sample_secrets_serve_on_loopback_alone() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let mut config = sampled();
+        config.http.listen = address.parse().unwrap();
+        assert!(start(config).await.is_ok(), "{address}");
+    }
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let ingress = start(sampled()).await.unwrap();
+    let error = ingress.serve(listener, CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, IngressError::SampleSecret { .. }), "{error}");
+}
+
+#[test]
+fn settings_are_read_from_a_file_and_the_environment() {
+    let file = r#"
+        delivery_timeout = "3s"
+        body_memory = "64MiB"
+        [http]
+        listen = "127.0.0.1:9000"
+        max_connections = 7
+        [meta]
+        app_secrets = ["one", "two"]
+    "#;
+    let env = [("COMPLINE_STRIPE__SIGNING_SECRETS", r#"["whsec_1"]"#)];
+    let env = env.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let layers = Layers::new().defaults(file).env_from("COMPLINE", env);
+    let config: IngressConfig = layers.load().unwrap();
+    assert_eq!(config.appender().delivery_timeout.unwrap().as_secs(), 3);
+    assert_eq!((config.body_memory, config.http.max_connections), (64 << 20, 7));
+    assert_eq!(config.meta.app_secrets[1].expose(), "two");
+    assert_eq!(config.stripe.signing_secrets[0].expose(), "whsec_1");
+    let unknown = Layers::new().defaults("[meta]\napp_secret = 'x'").load::<IngressConfig>();
+    assert!(unknown.unwrap_err().to_string().contains("app_secret"));
+}

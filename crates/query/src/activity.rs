@@ -1,0 +1,165 @@
+//! `ActivityService`: the trail, and the caller's notifications.
+
+use compline_activity::{
+    Severity,
+    view::{self, After},
+};
+use compline_api::{
+    name::Collection,
+    page::{Fingerprint, PageSize, PageToken},
+    query::{
+        self, Consistency, ListActivitiesRequest, ListActivitiesResponse,
+        ListNotificationsRequest, ListNotificationsResponse, NotificationSeverity,
+        activity_service_server::ActivityService,
+    },
+    timestamp::to_proto,
+};
+use compline_event::EventId;
+use compline_readmodel::{Reader, Snapshot};
+use time::OffsetDateTime;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::{caller::Caller, consistency};
+
+/// Reads the projection `activity`.
+#[derive(Clone, Debug)]
+pub struct ActivityApi {
+    reader: Reader,
+}
+
+impl ActivityApi {
+    pub fn new(reader: Reader) -> Self {
+        Self { reader }
+    }
+
+    async fn snapshot<T>(
+        &self,
+        request: &Request<T>,
+        asked: Option<Consistency>,
+    ) -> Result<Snapshot, Status> {
+        let tenant = Caller::of(request)?.tenant;
+        let want = consistency::want(asked)?;
+        let snapshot = self.reader.snapshot(tenant, &want).await;
+        snapshot.map_err(consistency::refuse)
+    }
+}
+
+#[async_trait]
+impl ActivityService for ActivityApi {
+    async fn list_activities(
+        &self,
+        request: Request<ListActivitiesRequest>,
+    ) -> Result<Response<ListActivitiesResponse>, Status> {
+        let body = request.get_ref();
+        let size = PageSize::new(body.page_size)?;
+        let query = Fingerprint::new("ListActivities", &[&body.subject]);
+        let after = PageToken::decode(&body.page_token, &query)?;
+        let after = after.map(|cursor| read_cursor(cursor, |id| id.parse().ok()));
+        let after: Option<After<EventId>> = after.transpose()?;
+        let subject = Some(body.subject.as_str()).filter(|subject| !subject.is_empty());
+
+        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let rows = view::activities(snapshot.conn(), subject, after.as_ref(), size.limit()).await;
+        let mut rows = rows.map_err(scope::database)?;
+        let next_page_token = size.cut(&mut rows, &query, |row| {
+            cursor(row.recorded_at, row.event_id.to_string())
+        });
+        Ok(Response::new(ListActivitiesResponse {
+            activities: rows.into_iter().map(activity).collect(),
+            next_page_token,
+            seen: Some(scope::finish(snapshot).await?),
+        }))
+    }
+
+    async fn list_notifications(
+        &self,
+        request: Request<ListNotificationsRequest>,
+    ) -> Result<Response<ListNotificationsResponse>, Status> {
+        let reader = Caller::of(&request)?.subject;
+        let body = request.get_ref();
+        let size = PageSize::new(body.page_size)?;
+        let parameters = [&reader, if body.unread_only { "unread" } else { "all" }];
+        let query = Fingerprint::new("ListNotifications", &parameters);
+        let after = PageToken::decode(&body.page_token, &query)?;
+        let after = after.map(|cursor| read_cursor(cursor, Some)).transpose()?;
+
+        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let unread = view::unread_count(snapshot.conn(), &reader).await;
+        let unread_count = unread.map_err(scope::database)?;
+        // Beyond the last unread one there is nothing to look for.
+        let limit = match body.unread_only {
+            true => size.limit().min(unread_count),
+            false => size.limit(),
+        };
+        let rows = view::notifications(
+            snapshot.conn(),
+            &reader,
+            body.unread_only,
+            after.as_ref(),
+            limit,
+        );
+        let mut rows = rows.await.map_err(scope::database)?;
+        let next_page_token = size.cut(&mut rows, &query, |row| {
+            cursor(row.raised_at, row.notification_id.clone())
+        });
+        Ok(Response::new(ListNotificationsResponse {
+            notifications: rows.into_iter().map(notification).collect(),
+            next_page_token,
+            unread_count,
+            seen: Some(scope::finish(snapshot).await?),
+        }))
+    }
+}
+
+fn activity(row: compline_activity::Activity) -> query::Activity {
+    query::Activity {
+        event_id: row.event_id.to_string(),
+        kind: row.kind,
+        subject: row.subject,
+        summary: row.summary,
+        actor: row.actor,
+        source: row.source,
+        happen_time: Some(to_proto(row.happened_at)),
+        record_time: Some(to_proto(row.recorded_at)),
+    }
+}
+
+fn notification(row: compline_activity::Notification) -> query::Notification {
+    let severity = match row.severity {
+        Severity::Info => NotificationSeverity::Info,
+        Severity::Warning => NotificationSeverity::Warning,
+        Severity::Critical => NotificationSeverity::Critical,
+    };
+    query::Notification {
+        name: Collection::Notifications.name(&row.notification_id),
+        severity: severity.into(),
+        title: row.title,
+        body: row.body,
+        subject: row.subject,
+        raise_time: Some(to_proto(row.raised_at)),
+        read: row.read_at.is_some(),
+        read_time: row.read_at.map(to_proto),
+    }
+}
+
+/// Rows have whole microseconds.
+fn cursor(time: OffsetDateTime, id: String) -> Vec<String> {
+    let microseconds = time.unix_timestamp_nanos() / 1_000;
+    vec![microseconds.to_string(), id]
+}
+
+fn read_cursor<Id>(
+    [time, id]: [String; 2],
+    parse: impl FnOnce(String) -> Option<Id>,
+) -> Result<After<Id>, Status> {
+    let read = || {
+        let microseconds: i128 = time.parse().ok()?;
+        let nanoseconds = microseconds.checked_mul(1_000)?;
+        let time = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?;
+        Some(After {
+            time,
+            id: parse(id)?,
+        })
+    };
+    read().ok_or_else(PageToken::nonsense)
+}

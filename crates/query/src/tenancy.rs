@@ -1,0 +1,105 @@
+//! `TenancyService`: the caller's own organization, its accounts and its keys.
+
+pub mod resource;
+
+use compline_api::{
+    error::not_found,
+    name::Collection,
+    page::{Fingerprint, PageSize, PageToken},
+    query::{
+        Consistency, GetTenantRequest, GetTenantResponse, ListAccountsRequest,
+        ListAccountsResponse, ListApiKeysRequest, ListApiKeysResponse,
+        tenancy_service_server::TenancyService,
+    },
+};
+use compline_readmodel::{Reader, Snapshot};
+use compline_tenancy::view;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::{caller::Caller, consistency};
+
+/// Reads the projection `tenancy`.
+#[derive(Clone, Debug)]
+pub struct TenancyApi {
+    reader: Reader,
+}
+
+impl TenancyApi {
+    pub fn new(reader: Reader) -> Self {
+        Self { reader }
+    }
+
+    async fn snapshot<T>(
+        &self,
+        request: &Request<T>,
+        asked: Option<Consistency>,
+    ) -> Result<Snapshot, Status> {
+        let tenant = Caller::of(request)?.tenant;
+        let want = consistency::want(asked)?;
+        let snapshot = self.reader.snapshot(tenant, &want).await;
+        snapshot.map_err(consistency::refuse)
+    }
+}
+
+#[async_trait]
+impl TenancyService for TenancyApi {
+    async fn get_tenant(
+        &self,
+        request: Request<GetTenantRequest>,
+    ) -> Result<Response<GetTenantResponse>, Status> {
+        let asked = request.get_ref().consistency.clone();
+        let mut snapshot = self.snapshot(&request, asked).await?;
+        let row = view::tenant(snapshot.conn()).await;
+        let row = row.map_err(scope::database)?;
+        let missing = || not_found(Collection::Tenants.as_str());
+        Ok(Response::new(GetTenantResponse {
+            tenant: Some(resource::tenant(row.ok_or_else(missing)?)),
+            seen: Some(scope::finish(snapshot).await?),
+        }))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<ListAccountsRequest>,
+    ) -> Result<Response<ListAccountsResponse>, Status> {
+        let body = request.get_ref();
+        let size = PageSize::new(body.page_size)?;
+        let query = Fingerprint::new("ListAccounts", &[]);
+        let after = PageToken::decode::<1>(&body.page_token, &query)?;
+        let [after] = after.unwrap_or_default();
+
+        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let rows = view::accounts(snapshot.conn(), &after, size.limit()).await;
+        let mut rows = rows.map_err(scope::database)?;
+        let next_page_token = size.cut(&mut rows, &query, |row| {
+            vec![row.ad_account_id.to_string()]
+        });
+        Ok(Response::new(ListAccountsResponse {
+            accounts: rows.into_iter().map(resource::account).collect(),
+            next_page_token,
+            seen: Some(scope::finish(snapshot).await?),
+        }))
+    }
+
+    /// Every role may see which keys there are; none sees a secret or its hash.
+    async fn list_api_keys(
+        &self,
+        request: Request<ListApiKeysRequest>,
+    ) -> Result<Response<ListApiKeysResponse>, Status> {
+        let body = request.get_ref();
+        let size = PageSize::new(body.page_size)?;
+        let query = Fingerprint::new("ListApiKeys", &[]);
+        let after = PageToken::decode::<1>(&body.page_token, &query)?;
+        let [after] = after.unwrap_or_default();
+
+        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let rows = view::keys(snapshot.conn(), &after, size.limit()).await;
+        let mut rows = rows.map_err(scope::database)?;
+        let next_page_token = size.cut(&mut rows, &query, |row| vec![row.key_id.clone()]);
+        Ok(Response::new(ListApiKeysResponse {
+            api_keys: rows.into_iter().map(resource::api_key).collect(),
+            next_page_token,
+            seen: Some(scope::finish(snapshot).await?),
+        }))
+    }
+}
