@@ -13,14 +13,14 @@ use compline_event::{
     AdAccountId, Event,
     account_events::{AccountConnected, AccountDisconnected},
 };
-use compline_query::{consistency::positions, tenancy::resource};
-use compline_tenancy::view;
+use compline_tenancy::{resource, view};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     check::{self, Fields},
     commands::{Before, Command, Commands, Done, precondition},
     refuse,
+    token::positions,
 };
 
 #[derive(Debug)]

@@ -14,8 +14,7 @@ use compline_event::{
     Event, TenantId,
     tenant_events::{ApiKeyIssued, ApiKeyRevoked},
 };
-use compline_query::{consistency::positions, tenancy::resource};
-use compline_tenancy::{Role, view};
+use compline_tenancy::{Role, resource, view};
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -23,6 +22,7 @@ use crate::{
     check::{self, Fields},
     commands::{Before, Command, Commands, Done, precondition},
     refuse,
+    token::positions,
 };
 
 #[derive(Debug)]

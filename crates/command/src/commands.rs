@@ -87,7 +87,7 @@ impl Commands {
     /// A read of the projection `activity`.
     pub(crate) async fn activity(&self, tenant: TenantId) -> Result<Snapshot, Status> {
         let snapshot = self.0.activity.snapshot(tenant, &Want::now()).await;
-        snapshot.map_err(|error| refuse::unreadable(&error))
+        snapshot.map_err(refuse::unreadable)
     }
 
     /// Whether an earlier call with the same request ids has decided them.
@@ -99,7 +99,7 @@ impl Commands {
     pub(crate) async fn before(&self, commands: &[Command]) -> Result<Before, Status> {
         let tenant = tenant_of(commands);
         let snapshot = self.0.tenancy.snapshot(tenant, &Want::now()).await;
-        let mut snapshot = snapshot.map_err(|error| refuse::unreadable(&error))?;
+        let mut snapshot = snapshot.map_err(refuse::unreadable)?;
         let mut token = Token::default();
         for command in commands {
             let Some(request) = request_of(&mut snapshot, command).await? else {
@@ -123,7 +123,7 @@ impl Commands {
             self.0.verdict_wait,
         );
         let snapshot = self.0.tenancy.snapshot(tenant_of(&commands), &want).await;
-        let mut snapshot = snapshot.map_err(|error| refuse::no_verdict(&want.token, &error))?;
+        let mut snapshot = snapshot.map_err(|error| refuse::no_verdict(&want.token, error))?;
 
         let mut token = Token::default();
         for (command, at) in commands.iter().zip(appended) {

@@ -27,6 +27,7 @@ pub mod metric;
 mod notifications;
 mod refuse;
 mod tenants;
+mod token;
 
 use compline_api::command::{
     account_service_server::AccountServiceServer, api_key_service_server::ApiKeyServiceServer,

@@ -9,13 +9,13 @@ use compline_api::{
     name::Collection,
 };
 use compline_event::{Event, Topic, activity_events::NotificationRead, timestamp};
-use compline_query::consistency::positions;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     check::{self, Fields},
     commands::{Command, Commands},
     refuse,
+    token::positions,
 };
 
 #[derive(Debug)]

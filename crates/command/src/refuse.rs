@@ -49,7 +49,7 @@ pub(crate) fn not_appended(error: &AppendError) -> Status {
 }
 
 /// Appended, but its verdict is not to be had.
-pub(crate) fn no_verdict(appended: &Token, error: &ReadError) -> Status {
+pub(crate) fn no_verdict(appended: &Token, error: ReadError) -> Status {
     let ReadError::TimedOut { .. } = error else {
         return unreadable(error);
     };
@@ -75,11 +75,12 @@ pub(crate) fn parked(keys: &[String]) -> Status {
     )
 }
 
-pub(crate) fn unreadable(error: &ReadError) -> Status {
+/// Logged here, for callers are told nothing of the database.
+pub(crate) fn unreadable(error: ReadError) -> Status {
     tracing::warn!(%error, "a read model cannot be read");
     compline_api::error::unavailable("the read model", RETRY_AFTER)
 }
 
-pub(crate) fn database(error: sqlx::Error) -> Status {
-    unreadable(&error.into())
+pub(crate) fn database(error: impl Into<ReadError>) -> Status {
+    unreadable(error.into())
 }

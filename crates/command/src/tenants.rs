@@ -6,8 +6,7 @@ use compline_api::{
     name::Collection,
 };
 use compline_event::{Event, TenantId, tenant_events::OrganizationCreated};
-use compline_query::{consistency::positions, tenancy::resource};
-use compline_tenancy::{Role, view};
+use compline_tenancy::{Role, resource, view};
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use crate::{
     check::{self, Fields},
     commands::{Before, Command, Commands, precondition},
     refuse,
+    token::positions,
 };
 
 /// The name of a tenant's first key.

@@ -5,6 +5,8 @@ mod activity;
 mod ads;
 mod change;
 mod key;
+mod log;
+mod replay;
 mod send;
 mod simulate;
 mod tenant;
@@ -48,6 +50,10 @@ enum Command {
     Key(key::KeyCommand),
     /// Post correctly signed sample webhooks, or a file as it is
     Send(send::Send),
+    /// Show records of the log, decoded
+    Replay(replay::Replay),
+    /// List the topics of the log and how much they hold
+    Topics(log::Topics),
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
 }
@@ -77,6 +83,8 @@ impl Cli {
             Command::Account(account) => account.run(&target, &mut out).await?,
             Command::Key(key) => key.run(&target, &mut out).await?,
             Command::Send(send) => send.run(&target, &mut out).await?,
+            Command::Replay(replay) => replay.run(&target, &mut out).await?,
+            Command::Topics(topics) => topics.run(&target, &mut out).await?,
             Command::Simulate(simulate) => simulate.run(&target, &mut out).await?,
         }
         out.flush()?;

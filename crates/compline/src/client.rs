@@ -24,7 +24,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::street::{DEFAULT_FOLDER, Street};
+use crate::{
+    config::Settings,
+    street::{DEFAULT_FOLDER, Street},
+};
 
 /// A page of the API may hold 1,000 ads with their issues.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -36,6 +39,10 @@ pub struct Target {
     /// The data folder of a street that runs on this machine
     #[arg(long, global = true, env = "COMPLINE_DATA", default_value = DEFAULT_FOLDER, value_name = "DIR")]
     pub data: PathBuf,
+
+    /// A configuration file; see `compline config` for what may stand in it
+    #[arg(long, global = true, env = "COMPLINE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// The query service, such as http://127.0.0.1:7401 [default: the data folder's]
     #[arg(long, global = true, env = "COMPLINE_QUERY_URL", value_name = "URL")]
@@ -185,6 +192,10 @@ impl Client {
 }
 
 impl Target {
+    pub fn settings(&self) -> Result<Settings> {
+        Settings::load(self.config.as_deref())
+    }
+
     pub fn street(&self) -> Street {
         Street::at(&self.data)
     }

@@ -8,8 +8,10 @@
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod output;
 pub mod problem;
+pub mod replay;
 pub mod show;
 pub mod simulate;
 pub mod street;

@@ -27,7 +27,7 @@ use anyhow::{Context as _, Result};
 
 pub use file::write_private;
 pub use lock::{Held, Lock, LockError};
-pub use run_file::{Addresses, RunFile};
+pub use run_file::{Addresses, DatabaseAccess, RunFile};
 
 /// Where `up` keeps everything unless it is told otherwise.
 pub const DEFAULT_FOLDER: &str = "./compline-data";

@@ -185,7 +185,11 @@ impl Appender {
             .headers(label.to_headers());
         let producer = inner.producer.as_ref().expect("taken only when dropped");
         match producer.send(record) {
-            Ok(()) => Ok(Delivery { topic, told }),
+            Ok(()) => Ok(Delivery {
+                topic,
+                told,
+                _appender: self.clone(),
+            }),
             Err((error, _)) => Err(classify(topic, size, &error, || fatal_reason(producer))),
         }
     }
@@ -229,6 +233,8 @@ struct Room {
 pub struct Delivery {
     topic: Topic,
     told: oneshot::Receiver<Result<RecordId, AppendError>>,
+    /// An appender that nobody holds gives up what it has not appended yet.
+    _appender: Appender,
 }
 
 impl Future for Delivery {
@@ -276,8 +282,10 @@ impl AppenderConfig {
 }
 
 fn librdkafka_config(log: &LogConfig, config: &AppenderConfig) -> ClientConfig {
-    // librdkafka counts its own overhead too; ours is the bound that holds.
-    let kilobytes = (2 * config.max_queued_bytes / 1024).max(65_536);
+    // Ours are the bounds that hold. librdkafka counts records until all those
+    // that were acknowledged together have been told of, so up to twice as many.
+    let kilobytes = (4 * config.max_queued_bytes / 1024).max(65_536);
+    let records = 2 * config.max_queued_records + 1;
     let mut settings = log.client();
     settings
         .set("acks", "all")
@@ -285,10 +293,7 @@ fn librdkafka_config(log: &LogConfig, config: &AppenderConfig) -> ClientConfig {
         .set("linger.ms", config.linger.as_millis().to_string())
         .set("batch.size", TopicSpec::gathered_batch_bytes().to_string())
         .set("queue.buffering.max.kbytes", kilobytes.to_string())
-        .set(
-            "queue.buffering.max.messages",
-            (config.max_queued_records + 1).to_string(),
-        );
+        .set("queue.buffering.max.messages", records.to_string());
     match config.delivery_timeout {
         Some(timeout) => settings.set("message.timeout.ms", timeout.as_millis().to_string()),
         // The guarantee covers every way but time-outs in which librdkafka would

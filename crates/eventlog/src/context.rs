@@ -1,6 +1,8 @@
 //! What librdkafka says, as our own log lines.
 
-use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+use rdkafka::{
+    ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+};
 
 /// librdkafka calls a refused connection an error and repeats it with each try.
 /// It mends such things itself and whoever waits is told, so they are no more

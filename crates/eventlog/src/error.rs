@@ -16,7 +16,9 @@ pub enum LogError {
     },
     #[error("topic {name} is not there")]
     TopicMissing { name: String },
-    #[error("topic {name} has {found} partitions and must have {expected}: a key would change places")]
+    #[error(
+        "topic {name} has {found} partitions and must have {expected}: a key would change places"
+    )]
     PartitionCount {
         name: String,
         expected: u32,

@@ -19,10 +19,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use compline_event::{Offset, Partition, Position, Topic};
 use rdkafka::{
-    TopicPartitionList,
+    ClientConfig, TopicPartitionList,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
     error::KafkaError,
 };
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     LogConfig, LogError, PartitionReader,
@@ -63,7 +64,15 @@ impl Default for ConsumerConfig {
 pub struct GroupConsumer {
     names: Names,
     fetcher: Arc<Fetcher>,
-    consumer: Option<Arc<StreamConsumer<Member>>>,
+    /// There until it leaves.
+    membership: Option<Membership>,
+}
+
+struct Membership {
+    consumer: Arc<StreamConsumer<Member>>,
+    /// Dropped, it ends the driver.
+    stop: oneshot::Sender<()>,
+    driver: JoinHandle<()>,
 }
 
 impl GroupConsumer {
@@ -74,15 +83,11 @@ impl GroupConsumer {
         topics: &[Topic],
         config: ConsumerConfig,
     ) -> Result<Self, LogError> {
-        let fetcher = Fetcher::new(Client::new(names.clone(), &reader_settings(log, group, &config))?);
+        let reader = reader_settings(log, group, &config);
+        let fetcher = Fetcher::new(Client::new(names.clone(), &reader)?);
         let member = Member::new(names.clone(), &fetcher, config.revoke_deadline);
-        let session = config.session_timeout.as_millis();
         let doing = "joining a group";
-        let consumer: StreamConsumer<Member> = log
-            .reader(group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 5).max(1).to_string())
+        let consumer: StreamConsumer<Member> = member_settings(log, group, &config)
             .create_with_context(member)
             .map_err(|error| LogError::of(doing, error))?;
         let consumer = Arc::new(consumer);
@@ -91,38 +96,25 @@ impl GroupConsumer {
         consumer
             .subscribe(&wanted)
             .map_err(|error| LogError::of(doing, error))?;
+        let (stop, stopped) = oneshot::channel();
+        let driver = tokio::spawn(drive(Arc::clone(&consumer), stopped));
         Ok(Self {
             names,
             fetcher,
-            consumer: Some(consumer),
+            membership: Some(Membership {
+                consumer,
+                stop,
+                driver,
+            }),
         })
     }
 
-    /// Waits for the group's next decision. Call it again and again: a member
-    /// that stops asking for five minutes is thrown out. Cancelled, it loses
-    /// nothing.
+    /// Waits for the group's next decision. Cancelled, it loses nothing.
     ///
     /// # Errors
     /// Only what this member cannot go on after; the rest is mended by itself.
     pub async fn change(&mut self) -> Result<Change, LogError> {
-        let consumer = self.consumer();
-        loop {
-            if let Some(change) = consumer.context().next_change() {
-                return Ok(change);
-            }
-            match tokio::select! {
-                biased;
-                answer = consumer.recv() => Some(answer),
-                () = consumer.context().changed() => None,
-            } {
-                None => {}
-                Some(Ok(_)) => tracing::error!("a group's member was sent a record"),
-                Some(Err(error)) => match judge(error) {
-                    Ok(error) => tracing::info!(%error, "the group's member reports"),
-                    Err(error) => return Err(error),
-                },
-            }
-        }
+        self.consumer().context().next_change().await
     }
 
     /// Reads an assigned partition from `from` on. Dropping the reader stops it.
@@ -166,33 +158,72 @@ impl GroupConsumer {
         }
     }
 
-    /// Leaves the group, so that others need not wait for the session to run out.
+    /// Gives everything back and leaves the group, so that others need not wait
+    /// for the session to run out.
     pub async fn close(mut self) {
-        if let Some(consumer) = self.leave() {
-            // Leaving asks the log and waits for librdkafka's threads.
-            let left = tokio::task::spawn_blocking(move || drop(consumer)).await;
-            if let Err(error) = left {
-                tracing::warn!(%error, "could not leave the group");
-            }
+        let Some(driver) = self.leave() else {
+            return;
+        };
+        if let Err(error) = driver.await {
+            tracing::warn!(%error, "could not leave the group");
         }
     }
 
-    fn leave(&mut self) -> Option<Arc<StreamConsumer<Member>>> {
-        let consumer = self.consumer.take()?;
+    fn leave(&mut self) -> Option<JoinHandle<()>> {
+        let Membership {
+            consumer,
+            stop,
+            driver,
+        } = self.membership.take()?;
         consumer.context().leave();
-        Some(consumer)
+        // In this order: the driver's must be the last handle.
+        drop(consumer);
+        drop(stop);
+        Some(driver)
     }
 
     fn consumer(&self) -> &Arc<StreamConsumer<Member>> {
-        self.consumer.as_ref().expect("taken only at the end")
+        let membership = self.membership.as_ref();
+        &membership.expect("taken only at the end").consumer
     }
 }
 
-fn reader_settings(
-    log: &LogConfig,
-    group: &str,
-    config: &ConsumerConfig,
-) -> rdkafka::ClientConfig {
+/// Does what librdkafka wants done by a member, whatever its owner is busy with:
+/// the others in the group wait for it. Then leaves, which asks the log and waits
+/// for librdkafka's threads.
+async fn drive(consumer: Arc<StreamConsumer<Member>>, stopped: oneshot::Receiver<()>) {
+    let listen = async {
+        loop {
+            match consumer.recv().await.map_err(judge) {
+                Ok(_) => tracing::error!("a group's member was sent a record"),
+                Err(Ok(error)) => tracing::info!(%error, "the group's member reports"),
+                Err(Err(error)) => return error,
+            }
+        }
+    };
+    tokio::select! {
+        error = listen => consumer.context().fail(error),
+        _ = stopped => {}
+    }
+    let leave = tokio::task::spawn_blocking(move || drop(consumer));
+    if let Err(error) = leave.await {
+        tracing::warn!(%error, "could not leave the group");
+    }
+}
+
+fn member_settings(log: &LogConfig, group: &str, config: &ConsumerConfig) -> ClientConfig {
+    let session = config.session_timeout;
+    let heartbeat = (session / 10).min(Duration::from_secs(1));
+    let mut settings = log.reader(group);
+    settings
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session.as_millis().to_string())
+        // A member hears of a rebalance by its next heartbeat.
+        .set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
+    settings
+}
+
+fn reader_settings(log: &LogConfig, group: &str, config: &ConsumerConfig) -> ClientConfig {
     let mut settings = log.reader(group);
     settings
         // A fetch that waits at the end holds up a partition that is started
@@ -210,7 +241,7 @@ fn reader_settings(
     settings
 }
 
-/// Most of what librdkafka reports it mends by itself.
+/// `Ok` for what librdkafka mends by itself, which is most.
 fn judge(error: KafkaError) -> Result<KafkaError, LogError> {
     let doing = "being a member of a group";
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
@@ -227,9 +258,8 @@ fn judge(error: KafkaError) -> Result<KafkaError, LogError> {
 
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
-        if let Some(consumer) = self.leave() {
-            std::thread::spawn(move || drop(consumer));
-        }
+        // The driver goes on by itself.
+        self.leave();
     }
 }
 

@@ -117,9 +117,8 @@ impl Label {
     /// Reads the envelope but not the payload, which may be long.
     pub(crate) fn of_encoded(bytes: Bytes) -> Result<Self, DecodeError> {
         let raw = envelope_proto::Envelope::decode(bytes).map_err(DecodeError::Envelope)?;
-        let id = |bytes: &[u8], field| {
-            Uuid::from_slice(bytes).map_err(|_| DecodeError::Field { field })
-        };
+        let id =
+            |bytes: &[u8], field| Uuid::from_slice(bytes).map_err(|_| DecodeError::Field { field });
         let tenant = match raw.tenant_id.is_empty() {
             true => None,
             false => Some(TenantId::new(id(&raw.tenant_id, "tenant_id")?)),
@@ -147,7 +146,10 @@ impl Label {
 
     /// The record's time, milliseconds since 1970.
     pub(crate) fn timestamp_ms(&self) -> i64 {
-        let ms = self.recorded_at.unix_timestamp_nanos().div_euclid(1_000_000);
+        let ms = self
+            .recorded_at
+            .unix_timestamp_nanos()
+            .div_euclid(1_000_000);
         i64::try_from(ms).expect("years up to 9999 fit")
     }
 

@@ -153,7 +153,13 @@ impl Log {
         config: ConsumerConfig,
     ) -> Result<GroupConsumer, LogError> {
         let names = self.0.names.clone();
-        GroupConsumer::join(self.config(), names, &self.group_name(group), topics, config)
+        GroupConsumer::join(
+            self.config(),
+            names,
+            &self.group_name(group),
+            topics,
+            config,
+        )
     }
 
     /// The records of one partition from `from` up to, not including, `to`, as

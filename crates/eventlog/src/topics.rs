@@ -144,7 +144,11 @@ mod tests {
         let text = include_str!("../../../schemas/topics.toml");
         for (good, bad, named) in [
             ("partitions = 6", "partitions = 0", "partitions = 0"),
-            ("retention = \"kept\"", "retention = \"0d\"", "retention = \"0d\""),
+            (
+                "retention = \"kept\"",
+                "retention = \"0d\"",
+                "retention = \"0d\"",
+            ),
             ("[topics.ad]", "[topics.paint]", "paint"),
         ] {
             let error = parse(&text.replacen(good, bad, 1)).unwrap_err();

@@ -57,8 +57,15 @@ impl Memory {
             }
             whole.extend_from_slice(&data);
         }
-        let bytes = if whole.is_empty() { first } else { whole.freeze() };
-        Ok(Held { bytes, _place: place })
+        let bytes = if whole.is_empty() {
+            first
+        } else {
+            whole.freeze()
+        };
+        Ok(Held {
+            bytes,
+            _place: place,
+        })
     }
 
     fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {

@@ -91,11 +91,10 @@ impl IngressConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), IngressError> {
-        let refuse = |key, found: String, reason| {
-            Err(IngressError::Config { key, found, reason })
-        };
+        let refuse = |key, found: String, reason| Err(IngressError::Config { key, found, reason });
         if self.meta.app_secrets.is_empty() && self.stripe.signing_secrets.is_empty() {
-            let reason = "neither it nor stripe.signing_secrets has a secret, so nothing could come in";
+            let reason =
+                "neither it nor stripe.signing_secrets has a secret, so nothing could come in";
             return refuse("meta.app_secrets", "none".to_owned(), reason);
         }
         let largest_body = [Topic::WebhookMeta, Topic::WebhookStripe]
@@ -113,7 +112,8 @@ impl IngressConfig {
         }
         if self.http.drain < 2 * self.delivery_timeout {
             let found = duration::format(self.http.drain);
-            let reason = "it is below twice delivery_timeout: a stop would cut what waits for the log";
+            let reason =
+                "it is below twice delivery_timeout: a stop would cut what waits for the log";
             return refuse("http.drain", found, reason);
         }
         self.check_secrets()?;

@@ -12,7 +12,9 @@ pub enum IngressError {
         found: String,
         reason: &'static str,
     },
-    #[error("ingress setting {key} holds a documented sample secret, and {address} is not loopback")]
+    #[error(
+        "ingress setting {key} holds a documented sample secret, and {address} is not loopback"
+    )]
     SampleSecret {
         key: &'static str,
         address: SocketAddr,

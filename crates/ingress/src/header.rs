@@ -1,8 +1,8 @@
 //! Which headers of a delivery are kept beside its body.
 
 use axum::http::HeaderMap;
-use compline_event::webhook_events::Header;
 use bytes::Bytes;
+use compline_event::webhook_events::Header;
 
 /// What says something about a delivery or lets it be checked again. A list of what is kept, not of
 /// what is dropped: cookies and authorization never get in, whatever a proxy calls them.
@@ -37,11 +37,19 @@ mod tests {
     #[test]
     fn what_lets_someone_in_elsewhere_is_not_kept() {
         let mut headers = HeaderMap::new();
-        for name in ["cookie", "authorization", "proxy-authorization", "x-api-key"] {
+        for name in [
+            "cookie",
+            "authorization",
+            "proxy-authorization",
+            "x-api-key",
+        ] {
             headers.insert(name, "secret".parse().unwrap());
         }
         headers.insert("user-agent", "facebookexternalua".parse().unwrap());
-        let names: Vec<_> = kept(&headers).into_iter().map(|header| header.name).collect();
+        let names: Vec<_> = kept(&headers)
+            .into_iter()
+            .map(|header| header.name)
+            .collect();
         assert_eq!(names, ["user-agent"]);
     }
 }

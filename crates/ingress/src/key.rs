@@ -213,8 +213,14 @@ mod tests {
         keys(
             of_meta,
             &[
-                (r#"{"object":"x","entry":[{"id":"1","time":2,"changes":[{}]},{"id":"3"}]}"#, "1"),
-                (r#"{"entry":[{"changes":[[[]]],"time":{},"id":123456789}]}"#, "123456789"),
+                (
+                    r#"{"object":"x","entry":[{"id":"1","time":2,"changes":[{}]},{"id":"3"}]}"#,
+                    "1",
+                ),
+                (
+                    r#"{"entry":[{"changes":[[[]]],"time":{},"id":123456789}]}"#,
+                    "123456789",
+                ),
                 (r#"{"entry":[{"id":"\u0031\/2"}]}"#, "1/2"),
             ],
         );
@@ -240,9 +246,18 @@ mod tests {
         keys(
             of_stripe,
             &[
-                (r#"{"id":"evt_1","data":{"object":{"items":[],"id":"sub_1"}}}"#, "sub_1"),
-                (r#"{"id":"evt_1","data":null,"related_object":{"id":"mtr_1"}}"#, "mtr_1"),
-                (r#"{"data":{"meter":"x"},"related_object":{"id":"mtr_1"}}"#, "mtr_1"),
+                (
+                    r#"{"id":"evt_1","data":{"object":{"items":[],"id":"sub_1"}}}"#,
+                    "sub_1",
+                ),
+                (
+                    r#"{"id":"evt_1","data":null,"related_object":{"id":"mtr_1"}}"#,
+                    "mtr_1",
+                ),
+                (
+                    r#"{"data":{"meter":"x"},"related_object":{"id":"mtr_1"}}"#,
+                    "mtr_1",
+                ),
                 (nothing, &hash(nothing)),
             ],
         );
@@ -255,7 +270,10 @@ mod tests {
         let stripe = |created: &str| of_stripe(format!(r#"{{"created":{created}}}"#).as_bytes());
         assert_eq!(meta("1703500800").occurred_at, Some(at));
         assert_eq!(stripe("1703500800").occurred_at, Some(at));
-        assert_eq!(stripe(r#""2023-12-25T10:40:00.000Z""#).occurred_at, Some(at));
+        assert_eq!(
+            stripe(r#""2023-12-25T10:40:00.000Z""#).occurred_at,
+            Some(at)
+        );
         for nonsense in ["1703500800000", "1.5", "-1e9", r#""now""#, "null", "[1]"] {
             assert_eq!(meta(nonsense).occurred_at, None, "{nonsense}");
         }

@@ -22,7 +22,12 @@ impl Throttle {
         let first = now >= next_at
             && self
                 .next_at
-                .compare_exchange(next_at, now + EVERY_SECONDS, Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    next_at,
+                    now + EVERY_SECONDS,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok();
         if first {
             return Some(self.held_back.swap(0, Ordering::Relaxed));
@@ -39,7 +44,8 @@ mod tests {
     #[test]
     fn one_a_minute_says_how_many_were_held_back() {
         let throttle = Throttle::default();
-        let at = |seconds| OffsetDateTime::from_unix_timestamp(1_703_500_800 + seconds).unwrap();
+        let at =
+            |seconds: i64| OffsetDateTime::from_unix_timestamp(1_703_500_800 + seconds).unwrap();
         assert_eq!(throttle.pass(at(0)), Some(0));
         assert_eq!(throttle.pass(at(0)), None);
         assert_eq!(throttle.pass(at(59)), None);

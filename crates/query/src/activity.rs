@@ -5,12 +5,13 @@ use compline_activity::{
     view::{self, After},
 };
 use compline_api::{
+    error::invalid_argument,
     name::Collection,
     page::{Fingerprint, PageSize, PageToken},
     query::{
-        self, Consistency, ListActivitiesRequest, ListActivitiesResponse,
-        ListNotificationsRequest, ListNotificationsResponse, NotificationSeverity,
-        activity_service_server::ActivityService,
+        self, Consistency, ListActivitiesRequest, ListActivitiesResponse, ListNotificationsRequest,
+        ListNotificationsResponse, ListWebhookCountersRequest, ListWebhookCountersResponse,
+        NotificationSeverity, activity_service_server::ActivityService,
     },
     timestamp::to_proto,
 };
@@ -37,10 +38,7 @@ impl ActivityApi {
         request: &Request<T>,
         asked: Option<Consistency>,
     ) -> Result<Snapshot, Status> {
-        let tenant = Caller::of(request)?.tenant;
-        let want = consistency::want(asked)?;
-        let snapshot = self.reader.snapshot(tenant, &want).await;
-        snapshot.map_err(consistency::refuse)
+        consistency::snapshot(&self.reader, request, asked).await
     }
 }
 
@@ -56,18 +54,21 @@ impl ActivityService for ActivityApi {
         let after = PageToken::decode(&body.page_token, &query)?;
         let after = after.map(|cursor| read_cursor(cursor, |id| id.parse().ok()));
         let after: Option<After<EventId>> = after.transpose()?;
+        if body.subject.contains('\0') {
+            return Err(invalid_argument("subject", "is no resource name"));
+        }
         let subject = Some(body.subject.as_str()).filter(|subject| !subject.is_empty());
 
         let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
         let rows = view::activities(snapshot.conn(), subject, after.as_ref(), size.limit()).await;
-        let mut rows = rows.map_err(scope::database)?;
+        let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {
             cursor(row.recorded_at, row.event_id.to_string())
         });
         Ok(Response::new(ListActivitiesResponse {
             activities: rows.into_iter().map(activity).collect(),
             next_page_token,
-            seen: Some(scope::finish(snapshot).await?),
+            seen: Some(consistency::seen(&snapshot)),
         }))
     }
 
@@ -78,14 +79,16 @@ impl ActivityService for ActivityApi {
         let reader = Caller::of(&request)?.subject;
         let body = request.get_ref();
         let size = PageSize::new(body.page_size)?;
-        let parameters = [&reader, if body.unread_only { "unread" } else { "all" }];
-        let query = Fingerprint::new("ListNotifications", &parameters);
+        let which = if body.unread_only { "unread" } else { "all" };
+        let query = Fingerprint::new("ListNotifications", &[&reader, which]);
         let after = PageToken::decode(&body.page_token, &query)?;
-        let after = after.map(|cursor| read_cursor(cursor, Some)).transpose()?;
+        let after = after
+            .map(|cursor| read_cursor(cursor, readable))
+            .transpose()?;
 
         let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
         let unread = view::unread_count(snapshot.conn(), &reader).await;
-        let unread_count = unread.map_err(scope::database)?;
+        let unread_count = unread.map_err(consistency::database_failed)?;
         // Beyond the last unread one there is nothing to look for.
         let limit = match body.unread_only {
             true => size.limit().min(unread_count),
@@ -98,7 +101,7 @@ impl ActivityService for ActivityApi {
             after.as_ref(),
             limit,
         );
-        let mut rows = rows.await.map_err(scope::database)?;
+        let mut rows = rows.await.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {
             cursor(row.raised_at, row.notification_id.clone())
         });
@@ -106,8 +109,51 @@ impl ActivityService for ActivityApi {
             notifications: rows.into_iter().map(notification).collect(),
             next_page_token,
             unread_count,
-            seen: Some(scope::finish(snapshot).await?),
+            seen: Some(consistency::seen(&snapshot)),
         }))
+    }
+
+    async fn list_webhook_counters(
+        &self,
+        request: Request<ListWebhookCountersRequest>,
+    ) -> Result<Response<ListWebhookCountersResponse>, Status> {
+        let body = request.get_ref();
+        let size = PageSize::new(body.page_size)?;
+        let query = Fingerprint::new("ListWebhookCounters", &[]);
+        let after = PageToken::decode::<4>(&body.page_token, &query)?;
+        if after.iter().flatten().any(|part| part.contains('\0')) {
+            return Err(PageToken::nonsense());
+        }
+
+        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let rows = view::webhook_counters(snapshot.conn(), after.as_ref(), size.limit()).await;
+        let mut rows = rows.map_err(consistency::database_failed)?;
+        let next_page_token = size.cut(&mut rows, &query, |row| {
+            [&row.source, &row.object, &row.field, &row.problem]
+                .map(Clone::clone)
+                .into()
+        });
+        Ok(Response::new(ListWebhookCountersResponse {
+            counters: rows.into_iter().map(webhook_counter).collect(),
+            next_page_token,
+            seen: Some(consistency::seen(&snapshot)),
+        }))
+    }
+}
+
+fn webhook_counter(row: compline_activity::WebhookCounter) -> query::WebhookCounter {
+    let last_account = match row.last_account.is_empty() {
+        true => String::new(),
+        false => Collection::Accounts.name(&row.last_account),
+    };
+    query::WebhookCounter {
+        source: row.source,
+        object: row.object,
+        field: row.field,
+        problem: row.problem,
+        count: row.count,
+        last_account,
+        last_time: Some(to_proto(row.last_at)),
     }
 }
 
@@ -153,8 +199,8 @@ fn read_cursor<Id>(
     parse: impl FnOnce(String) -> Option<Id>,
 ) -> Result<After<Id>, Status> {
     let read = || {
-        let microseconds: i128 = time.parse().ok()?;
-        let nanoseconds = microseconds.checked_mul(1_000)?;
+        let microseconds: u64 = time.parse().ok()?;
+        let nanoseconds = i128::from(microseconds) * 1_000;
         let time = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?;
         Some(After {
             time,
@@ -162,4 +208,9 @@ fn read_cursor<Id>(
         })
     };
     read().ok_or_else(PageToken::nonsense)
+}
+
+/// Postgres has no room for a NUL, so no row's id has one.
+fn readable(id: String) -> Option<String> {
+    (!id.contains('\0')).then_some(id)
 }

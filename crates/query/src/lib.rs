@@ -10,10 +10,15 @@
 //! - another tenant's resource and a missing one are the same NOT_FOUND;
 //! - what a watcher holds in memory is bounded, however slow it is.
 
+mod activity;
 mod ad;
 mod caller;
 mod consistency;
-mod metric;
+mod keys;
+pub mod metric;
+mod tenancy;
 
+pub use activity::ActivityApi;
 pub use ad::AdApi;
-pub use metric::describe as describe_metrics;
+pub use keys::TenantKeys;
+pub use tenancy::TenancyApi;

@@ -1,7 +1,5 @@
 //! `TenancyService`: the caller's own organization, its accounts and its keys.
 
-pub mod resource;
-
 use compline_api::{
     error::not_found,
     name::Collection,
@@ -13,10 +11,10 @@ use compline_api::{
     },
 };
 use compline_readmodel::{Reader, Snapshot};
-use compline_tenancy::view;
+use compline_tenancy::{resource, view};
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{caller::Caller, consistency};
+use crate::consistency;
 
 /// Reads the projection `tenancy`.
 #[derive(Clone, Debug)]
@@ -34,10 +32,7 @@ impl TenancyApi {
         request: &Request<T>,
         asked: Option<Consistency>,
     ) -> Result<Snapshot, Status> {
-        let tenant = Caller::of(request)?.tenant;
-        let want = consistency::want(asked)?;
-        let snapshot = self.reader.snapshot(tenant, &want).await;
-        snapshot.map_err(consistency::refuse)
+        consistency::snapshot(&self.reader, request, asked).await
     }
 }
 
@@ -50,11 +45,11 @@ impl TenancyService for TenancyApi {
         let asked = request.get_ref().consistency.clone();
         let mut snapshot = self.snapshot(&request, asked).await?;
         let row = view::tenant(snapshot.conn()).await;
-        let row = row.map_err(scope::database)?;
+        let row = row.map_err(consistency::database_failed)?;
         let missing = || not_found(Collection::Tenants.as_str());
         Ok(Response::new(GetTenantResponse {
             tenant: Some(resource::tenant(row.ok_or_else(missing)?)),
-            seen: Some(scope::finish(snapshot).await?),
+            seen: Some(consistency::seen(&snapshot)),
         }))
     }
 
@@ -65,19 +60,17 @@ impl TenancyService for TenancyApi {
         let body = request.get_ref();
         let size = PageSize::new(body.page_size)?;
         let query = Fingerprint::new("ListAccounts", &[]);
-        let after = PageToken::decode::<1>(&body.page_token, &query)?;
-        let [after] = after.unwrap_or_default();
+        let after = cursor(&body.page_token, &query)?;
 
         let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
         let rows = view::accounts(snapshot.conn(), &after, size.limit()).await;
-        let mut rows = rows.map_err(scope::database)?;
-        let next_page_token = size.cut(&mut rows, &query, |row| {
-            vec![row.ad_account_id.to_string()]
-        });
+        let mut rows = rows.map_err(consistency::database_failed)?;
+        let next_page_token =
+            size.cut(&mut rows, &query, |row| vec![row.ad_account_id.to_string()]);
         Ok(Response::new(ListAccountsResponse {
             accounts: rows.into_iter().map(resource::account).collect(),
             next_page_token,
-            seen: Some(scope::finish(snapshot).await?),
+            seen: Some(consistency::seen(&snapshot)),
         }))
     }
 
@@ -89,17 +82,26 @@ impl TenancyService for TenancyApi {
         let body = request.get_ref();
         let size = PageSize::new(body.page_size)?;
         let query = Fingerprint::new("ListApiKeys", &[]);
-        let after = PageToken::decode::<1>(&body.page_token, &query)?;
-        let [after] = after.unwrap_or_default();
+        let after = cursor(&body.page_token, &query)?;
 
         let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
         let rows = view::keys(snapshot.conn(), &after, size.limit()).await;
-        let mut rows = rows.map_err(scope::database)?;
+        let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| vec![row.key_id.clone()]);
         Ok(Response::new(ListApiKeysResponse {
             api_keys: rows.into_iter().map(resource::api_key).collect(),
             next_page_token,
-            seen: Some(scope::finish(snapshot).await?),
+            seen: Some(consistency::seen(&snapshot)),
         }))
+    }
+}
+
+/// The id that the page before ended with; empty before the first. Postgres has no
+/// room for a NUL, so no row's id has one.
+fn cursor(page_token: &str, query: &Fingerprint) -> Result<String, Status> {
+    let [after] = PageToken::decode::<1>(page_token, query)?.unwrap_or_default();
+    match after.contains('\0') {
+        true => Err(PageToken::nonsense()),
+        false => Ok(after),
     }
 }

@@ -11,6 +11,7 @@
 //! refused by name. Durations are `#[serde(with = "compline_runtime::config::duration")]`, sizes
 //! `#[serde(with = "compline_runtime::config::byte_size")]`, secrets [`Secret`].
 
+pub mod address;
 pub mod byte_size;
 mod de;
 pub mod duration;

@@ -21,7 +21,7 @@ use tower::ServiceBuilder;
 use tower::util::option_layer;
 
 use crate::auth::{AuthLayer, Authenticate};
-use crate::config::{byte_size, duration};
+use crate::config::{address, byte_size, duration};
 use crate::connections::{self, Bounds};
 use crate::{Health, RuntimeError};
 
@@ -30,6 +30,7 @@ use crate::{Health, RuntimeError};
 #[serde(deny_unknown_fields, default)]
 pub struct GrpcConfig {
     /// Where to listen; port 0 lets the system choose. Default `127.0.0.1:0`.
+    #[serde(with = "address")]
     pub listen: SocketAddr,
     /// The largest message. Generated services take it one by one, as
     /// `.max_decoding_message_size(…)` and `.max_encoding_message_size(…)`. Default 4MiB.

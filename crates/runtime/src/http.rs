@@ -25,7 +25,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::RequestBodyDeadlineLayer;
 
 use crate::RuntimeError;
-use crate::config::{byte_size, duration};
+use crate::config::{address, byte_size, duration};
 use crate::connections::{self, Bounds};
 use crate::tasks::panic_message;
 
@@ -37,6 +37,7 @@ pub use raw_body::RawBody;
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// Where to listen; port 0 lets the system choose. Default `127.0.0.1:0`.
+    #[serde(with = "address")]
     pub listen: SocketAddr,
     /// The largest request body; a larger one is answered 413. Default 4MiB.
     #[serde(with = "byte_size")]

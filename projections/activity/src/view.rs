@@ -151,15 +151,23 @@ pub async fn is_read(
     .await
 }
 
-/// The most frequent first.
+/// By source, object, field and problem; `after` is the last row of the page before.
 pub async fn webhook_counters(
     conn: &mut PgConnection,
+    after: Option<&[String; 4]>,
     limit: i64,
 ) -> Result<Vec<WebhookCounter>, sqlx::Error> {
+    let first = <[String; 4]>::default();
+    let [source, object, field, problem] = after.unwrap_or(&first);
     sqlx::query_as!(
         WebhookCounter,
         "SELECT source, object, field, problem, count, last_account, last_at FROM webhook_counter
-         ORDER BY count DESC, source, object, field, problem LIMIT $1",
+         WHERE (source, object, field, problem) > ($1, $2, $3, $4)
+         ORDER BY tenant_id, source, object, field, problem LIMIT $5",
+        source,
+        object,
+        field,
+        problem,
         limit,
     )
     .fetch_all(conn)

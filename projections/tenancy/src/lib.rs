@@ -15,6 +15,7 @@
 #[cfg(feature = "write")]
 mod apply;
 mod keys;
+pub mod resource;
 mod row;
 #[cfg(feature = "write")]
 mod store;

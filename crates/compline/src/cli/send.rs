@@ -113,8 +113,23 @@ impl Ingress {
 }
 
 impl Ingress {
-    pub(super) fn secret_of(&self, _sender: Sender, _target: &Target) -> Result<String> {
-        self.secret.clone().context("--secret")
+    /// The secret that signs as `sender`.
+    pub(super) fn secret_of(&self, sender: Sender, target: &Target) -> Result<String> {
+        if let Some(secret) = &self.secret {
+            return Ok(secret.clone());
+        }
+        let settings = target.settings()?.ingress;
+        let (key, secrets) = match sender {
+            Sender::Meta => ("ingress.meta.app_secrets", settings.meta.app_secrets),
+            Sender::Stripe => (
+                "ingress.stripe.signing_secrets",
+                settings.stripe.signing_secrets,
+            ),
+        };
+        let secret = secrets
+            .first()
+            .with_context(|| format!("no secret: configuration key `{key}` has none"))?;
+        Ok(secret.expose().to_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a running street says of itself to other processes.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -14,9 +14,7 @@ pub struct RunFile {
     pub addresses: Addresses,
     /// The prefix of all topic names.
     pub topic_prefix: String,
-    /// How operators' tools connect to the database, passwords included; the file
-    /// is the owner's alone.
-    pub database_url: String,
+    pub database: DatabaseAccess,
 }
 
 /// Where each door is.
@@ -31,6 +29,16 @@ pub struct Addresses {
     pub postgres: SocketAddr,
 }
 
+/// How operators' tools connect to the database of this run. The passwords are
+/// drawn anew at each start; the file is its owner's alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseAccess {
+    /// Without user and password.
+    pub url: String,
+    pub owner_password: String,
+    pub query_password: String,
+}
+
 impl RunFile {
     pub fn to_json(&self) -> String {
         let mut text =
@@ -41,5 +49,13 @@ impl RunFile {
 
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+}
+
+impl fmt::Debug for DatabaseAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseAccess")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use compline::street::{Addresses, Found, LockError, RunFile, Street, write_private};
+use compline::street::{Addresses, DatabaseAccess, Found, LockError, RunFile, Street, write_private};
 use time::OffsetDateTime;
 
 fn run_file(pid: u32) -> RunFile {
@@ -20,7 +20,11 @@ fn run_file(pid: u32) -> RunFile {
             postgres: address,
         },
         topic_prefix: String::new(),
-        database_url: "postgres://compline_owner:secret@127.0.0.1:1/compline".into(),
+        database: DatabaseAccess {
+            url: "postgres://127.0.0.1:1/compline".into(),
+            owner_password: "hunter2".into(),
+            query_password: "hunter2".into(),
+        },
     }
 }
 

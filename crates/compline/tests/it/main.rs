@@ -3,4 +3,5 @@
 
 mod data_folder;
 mod life;
+mod settings;
 mod usage;

@@ -1,8 +1,7 @@
 //! The member's side of a rebalance.
 //!
-//! librdkafka calls [`Member::rebalance`] from inside the poll that
-//! [`GroupConsumer::change`](super::GroupConsumer::change) does. It only notes
-//! down what was decided; whoever owns the partitions acts on it.
+//! librdkafka calls [`Member::rebalance`] from inside a poll. It only notes down
+//! what was decided; whoever owns the partitions acts on it.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -74,6 +73,7 @@ struct State {
     changes: VecDeque<Change>,
     /// The last revocation; librdkafka begins no other before it is given back.
     surrender: Weak<Surrender>,
+    failed: Option<LogError>,
     leaving: bool,
 }
 
@@ -94,13 +94,26 @@ impl Member {
         let _ = self.consumer.set(Arc::downgrade(consumer));
     }
 
-    pub(super) fn next_change(&self) -> Option<Change> {
-        self.state().changes.pop_front()
+    pub(super) async fn next_change(&self) -> Result<Change, LogError> {
+        loop {
+            {
+                let mut state = self.state();
+                if let Some(change) = state.changes.pop_front() {
+                    return Ok(change);
+                }
+                if let Some(error) = state.failed.take() {
+                    return Err(error);
+                }
+            }
+            self.changed.notified().await;
+        }
     }
 
-    /// Waits for a change that may have been noted down.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// This member is no more.
+    pub(super) fn fail(&self, error: LogError) {
+        self.state().failed = Some(error);
+        self.leave();
+        self.changed.notify_one();
     }
 
     /// Does `start` while the group cannot take the partition back.

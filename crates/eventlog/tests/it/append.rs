@@ -100,7 +100,10 @@ async fn a_record_may_be_as_large_as_its_topic_says_and_no_larger() {
     assert_eq!(record.size(), limit);
 
     let larger = webhook(limit - around + 1);
-    match appender.append(Topic::WebhookMeta, None, key, &larger).await {
+    match appender
+        .append(Topic::WebhookMeta, None, key, &larger)
+        .await
+    {
         Err(AppendError::TooLarge { size, .. }) => assert_eq!(size, limit + 1),
         other => panic!("{other:?}"),
     }
@@ -115,7 +118,10 @@ async fn an_append_that_the_log_does_not_answer_ends_in_time() {
         ..AppenderConfig::default()
     };
     let appender = street.log.appender(config).unwrap();
-    appender.append(Topic::Ad, None, key(1), &event(1)).await.unwrap();
+    appender
+        .append(Topic::Ad, None, key(1), &event(1))
+        .await
+        .unwrap();
 
     street.crash();
     let since = Instant::now();
@@ -144,7 +150,8 @@ async fn a_full_queue_makes_the_caller_wait() {
     street.crash();
     let mut deliveries = Vec::new();
     for number in 0..3 {
-        let enqueued = appender.enqueue(Topic::Ad, Some(Partition(0)), key(number), &event(number));
+        let event = event(number);
+        let enqueued = appender.enqueue(Topic::Ad, Some(Partition(0)), key(number), &event);
         deliveries.push(soon(enqueued).await.unwrap());
     }
     let event = event(3);
@@ -200,7 +207,10 @@ async fn a_relay_loses_and_reorders_nothing_while_the_broker_crashes() {
 
     let records = all(&street.log, Partition(2)).await;
     let expected: Vec<u64> = (0..RECORDS).collect();
-    assert!(numbers(&records) == expected, "lost, doubled or out of order");
+    assert!(
+        numbers(&records) == expected,
+        "lost, doubled or out of order"
+    );
     let stands_at: Vec<i64> = records.iter().map(|record| record.at.offset.0).collect();
     assert!(acknowledged == stands_at, "acknowledged at another place");
 }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     group::assigned,
-    street::{Street, numbers, offsets, soon},
+    street::{Street, fill, numbers, offsets, soon},
 };
 
 const AD: Topic = Topic::Ad;
@@ -25,9 +25,16 @@ async fn a_replay_gives_its_range_and_ends() {
             assert!(!batch.is_empty());
             found.extend(offsets(&batch));
         }
-        assert!(found == (from..to).collect::<Vec<_>>(), "{from}..{to}: {found:?}");
+        assert!(
+            found == (from..to).collect::<Vec<_>>(),
+            "{from}..{to}: {found:?}"
+        );
         assert_eq!(replay.next_offset(), Offset(to));
-        assert_eq!(soon(replay.next_batch()).await.unwrap(), None, "it stays over");
+        assert_eq!(
+            soon(replay.next_batch()).await.unwrap(),
+            None,
+            "it stays over"
+        );
     }
 }
 
@@ -108,7 +115,9 @@ async fn a_seek_is_exact() {
     }
     let mut found = Vec::new();
     while found.last() != Some(&4_999) {
-        found.extend(numbers(&soon(reader.next_batch(999, 1 << 20)).await.unwrap()));
+        found.extend(numbers(
+            &soon(reader.next_batch(999, 1 << 20)).await.unwrap(),
+        ));
     }
     assert!(found == (2_501..5_000).collect::<Vec<_>>());
 }
@@ -118,9 +127,10 @@ async fn a_batch_has_bounds_and_a_cancelled_one_loses_nothing() {
     let street = Street::open().await;
     let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
     let mut reader = group.start(AD, P, Offset(0)).unwrap();
+    let appender = street.appender();
     let writer = async {
         for start in (0..2_000).step_by(20) {
-            street.fill(P, start..start + 20).await;
+            fill(&appender, P, start..start + 20).await;
         }
     };
     let reading = async {

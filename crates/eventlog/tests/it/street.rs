@@ -1,10 +1,10 @@
 //! A broker of a test's own, events to append, and the things that tests ask of
 //! every log.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use bytes::Bytes;
-use compline_broker::{Broker, BrokerConfig, RunningBroker};
+use compline_broker::{Broker, BrokerConfig, Error, RunningBroker};
 use compline_event::{
     Envelope, Event, EventId, Offset, Partition, Source, Stamp, TenantId, Topic,
     ad_events::AdStatusChanged,
@@ -61,24 +61,39 @@ impl Street {
     }
 
     /// Appends `count` numbered events to one partition of the ad topic.
-    pub(crate) async fn fill(&self, partition: Partition, numbers: std::ops::Range<u64>) {
-        let appender = self.appender();
-        let mut last = None;
-        for number in numbers {
-            let delivery = appender
-                .enqueue(Topic::Ad, Some(partition), key(number), &event(number))
-                .await
-                .unwrap();
-            last = Some(delivery);
-        }
-        last.unwrap().await.unwrap();
+    pub(crate) async fn fill(&self, partition: Partition, numbers: Range<u64>) {
+        fill(&self.appender(), partition, numbers).await;
     }
+}
+
+pub(crate) async fn fill(appender: &Appender, partition: Partition, numbers: Range<u64>) {
+    let mut last = None;
+    for number in numbers {
+        let delivery = appender
+            .enqueue(Topic::Ad, Some(partition), key(number), &event(number))
+            .await
+            .unwrap();
+        last = Some(delivery);
+    }
+    last.unwrap().await.unwrap();
 }
 
 async fn start(folder: &tempfile::TempDir, bind: SocketAddr) -> RunningBroker {
     let mut config = BrokerConfig::new(folder.path());
     config.bind = bind;
-    Broker::open(config).await.unwrap().start()
+    let open = async {
+        loop {
+            match Broker::open(config.clone()).await {
+                Ok(broker) => break broker.start(),
+                // One that crashed gives folder and port back a moment later.
+                Err(Error::InUse { .. } | Error::Bind { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    soon(open).await
 }
 
 pub(crate) fn tenant() -> TenantId {

@@ -14,7 +14,10 @@ use crate::street::Street;
 async fn what_is_missing_is_made_once() {
     let street = Street::without_topics().await;
     let missing = street.log.partition_count(Topic::Ad).await.unwrap_err();
-    assert!(matches!(missing, LogError::TopicMissing { .. }), "{missing}");
+    assert!(
+        matches!(missing, LogError::TopicMissing { .. }),
+        "{missing}"
+    );
 
     let first = street.log.ensure_topics().await.unwrap();
     assert_eq!(first.len(), Topic::ALL.len());

@@ -28,9 +28,17 @@ async fn an_unannounced_body_is_cut_at_the_limit() {
     let mut config = config();
     config.http.max_body = 1000;
     let street = without_log(config).await;
-    let at_limit = post_chunked("/webhooks/meta", &[SIGNATURE], &[&[b' '; 500], &[b' '; 500]]);
+    let at_limit = post_chunked(
+        "/webhooks/meta",
+        &[SIGNATURE],
+        &[&[b' '; 500], &[b' '; 500]],
+    );
     assert_eq!(send(street.address, &at_limit).await.status, 401);
-    let above = post_chunked("/webhooks/meta", &[SIGNATURE], &[&[b' '; 500], &[b' '; 501]]);
+    let above = post_chunked(
+        "/webhooks/meta",
+        &[SIGNATURE],
+        &[&[b' '; 500], &[b' '; 501]],
+    );
     assert_eq!(send(street.address, &above).await.status, 413);
 }
 
@@ -174,7 +182,10 @@ async fn an_answer_says_why_and_never_what_would_have_been_right() {
     let request = post(path, &[(header, &it.header)], b"another body");
     let answer = send(street.address, &request).await;
     assert_eq!(answer.status, 401);
-    assert_eq!(answer.body, "the signature is not of this body under any live secret");
+    assert_eq!(
+        answer.body,
+        "the signature is not of this body under any live secret"
+    );
     let mut twice = delivery(it);
     let line = format!("{header}: {}\r\n", it.header);
     let at = twice.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 2;

@@ -41,17 +41,25 @@ async fn a_bad_value_is_named_and_a_secret_is_not_shown() {
         ("meta.verify_tokens = [redacted]: it begins or ends", |c| {
             c.meta.verify_tokens.push(Secret::new("hunter2\n"));
         }),
-        ("stripe.signing_secrets = [redacted]: it is a documented", |c| {
-            c.stripe = sample::stripe();
-        }),
+        (
+            "stripe.signing_secrets = [redacted]: it is a documented",
+            |c| {
+                c.stripe = sample::stripe();
+            },
+        ),
         ("http.max_body = 8MiB", |c| c.http.max_body = 8 << 20),
         ("body_memory = 1MiB", |c| c.body_memory = 1 << 20),
-        ("http.drain = 9s", |c| c.http.drain = std::time::Duration::from_secs(9)),
-        ("meta.app_secrets holds a documented sample secret, and 0.0.0.0:80", |c| {
-            c.meta = sample::meta();
-            c.allow_sample_secrets = true;
-            c.http.listen = "0.0.0.0:80".parse().unwrap();
+        ("http.drain = 9s", |c| {
+            c.http.drain = std::time::Duration::from_secs(9)
         }),
+        (
+            "meta.app_secrets holds a documented sample secret, and 0.0.0.0:80",
+            |c| {
+                c.meta = sample::meta();
+                c.allow_sample_secrets = true;
+                c.http.listen = "0.0.0.0:80".parse().unwrap();
+            },
+        ),
     ];
     assert!(start(real()).await.is_ok());
     for (expected, change) in cases {
@@ -61,7 +69,10 @@ async fn a_bad_value_is_named_and_a_secret_is_not_shown() {
         let error = start(config).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         for secret in ["hunter2", "a-real-secret", sample::META_APP_SECRET] {
-            assert!(!error.contains(secret) && !shown.contains(secret), "{error} {shown}");
+            assert!(
+                !error.contains(secret) && !shown.contains(secret),
+                "{error} {shown}"
+            );
         }
     }
 }
@@ -75,8 +86,14 @@ async fn the_sample_secrets_serve_on_loopback_alone() {
     }
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let ingress = start(sampled()).await.unwrap();
-    let error = ingress.serve(listener, CancellationToken::new()).await.unwrap_err();
-    assert!(matches!(error, IngressError::SampleSecret { .. }), "{error}");
+    let error = ingress
+        .serve(listener, CancellationToken::new())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, IngressError::SampleSecret { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -95,9 +112,14 @@ fn settings_are_read_from_a_file_and_the_environment() {
     let layers = Layers::new().defaults(file).env_from("COMPLINE", env);
     let config: IngressConfig = layers.load().unwrap();
     assert_eq!(config.appender().delivery_timeout.unwrap().as_secs(), 3);
-    assert_eq!((config.body_memory, config.http.max_connections), (64 << 20, 7));
+    assert_eq!(
+        (config.body_memory, config.http.max_connections),
+        (64 << 20, 7)
+    );
     assert_eq!(config.meta.app_secrets[1].expose(), "two");
     assert_eq!(config.stripe.signing_secrets[0].expose(), "whsec_1");
-    let unknown = Layers::new().defaults("[meta]\napp_secret = 'x'").load::<IngressConfig>();
+    let unknown = Layers::new()
+        .defaults("[meta]\napp_secret = 'x'")
+        .load::<IngressConfig>();
     assert!(unknown.unwrap_err().to_string().contains("app_secret"));
 }

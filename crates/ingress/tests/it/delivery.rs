@@ -31,8 +31,16 @@ async fn every_signed_body_is_appended_as_it_was_signed() {
             assert_eq!(envelope.tenant, None);
             assert_eq!(envelope.source, source);
             assert_eq!(envelope.event_id.as_uuid().get_version_num(), 7);
-            assert_eq!(envelope.recorded_at, seconds_after_signing(NOW_SECONDS_AFTER_SIGNING));
-            assert_eq!(envelope.occurred_at, seconds_after_signing(occurred_after), "{}", it.path);
+            assert_eq!(
+                envelope.recorded_at,
+                seconds_after_signing(NOW_SECONDS_AFTER_SIGNING)
+            );
+            assert_eq!(
+                envelope.occurred_at,
+                seconds_after_signing(occurred_after),
+                "{}",
+                it.path
+            );
             assert!(webhook(record).remote_address.starts_with("127.0.0.1:"));
         }
     }
@@ -60,7 +68,11 @@ async fn the_headers_that_say_something_are_kept_and_those_that_open_doors_are_n
         ("authorization", "Bearer secret"),
         (header, &it.header),
     ];
-    let request = post_chunked(path, &headers, &[&it.body[..7], &it.body[7..50], &it.body[50..]]);
+    let request = post_chunked(
+        path,
+        &headers,
+        &[&it.body[..7], &it.body[7..50], &it.body[50..]],
+    );
     assert_eq!(send(street.address, &request).await.status, 200);
     let records = street.records(Topic::WebhookMeta).await;
     let [record] = &records[..] else {
@@ -93,16 +105,34 @@ async fn nothing_is_appended_without_a_signature_that_holds() {
         for request in [
             post(path, &[], &it.body),
             post(path, &[(header, cut)], &it.body),
-            post(path, &[(header, &it.header), (header, &it.header)], &it.body),
+            post(
+                path,
+                &[(header, &it.header), (header, &it.header)],
+                &it.body,
+            ),
             post(path, &[("x-hub-signature", &it.header)], &it.body),
-            post(path, &[(header, &it.header)], &[&it.body[..], b" "].concat()),
+            post(
+                path,
+                &[(header, &it.header)],
+                &[&it.body[..], b" "].concat(),
+            ),
         ] {
-            assert_eq!(send(street.address, &request).await.status, 401, "{}", it.path);
+            assert_eq!(
+                send(street.address, &request).await.status,
+                401,
+                "{}",
+                it.path
+            );
             refused += 1;
         }
         if re_encoded != it.body {
             let request = post(path, &[(header, &it.header)], &re_encoded);
-            assert_eq!(send(street.address, &request).await.status, 401, "{}", it.path);
+            assert_eq!(
+                send(street.address, &request).await.status,
+                401,
+                "{}",
+                it.path
+            );
         }
     }
     let old = compline_ingress::signature::stripe::sign(

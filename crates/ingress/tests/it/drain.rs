@@ -20,13 +20,15 @@ async fn what_is_in_flight_is_finished_and_nothing_new_begins() {
     assert_eq!(send(street.address, &delivery(it)).await.status, 200);
 
     street.stop.cancel();
-    within(async {
-        while TcpStream::connect(street.address).await.is_ok() {}
-    })
-    .await;
+    within(async { while TcpStream::connect(street.address).await.is_ok() {} }).await;
     assert!(!street.served.is_finished(), "it waits for the first");
     stream.write_all(kept_back).await.unwrap();
     assert_eq!(answer(&mut stream).await.status, 200);
-    within(async { while !street.served.is_finished() { tokio::task::yield_now().await } }).await;
+    within(async {
+        while !street.served.is_finished() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
     assert_eq!(street.records(Topic::WebhookMeta).await.len(), 2);
 }

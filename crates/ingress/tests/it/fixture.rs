@@ -7,24 +7,24 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 /// When the fixtures of Stripe were signed, and what the clock of these tests shows.
-pub const SIGNED_AT: i64 = 1_703_500_800;
+pub(crate) const SIGNED_AT: i64 = 1_703_500_800;
 
-pub const META_SECRETS: [&str; 3] = ["sample-app-secret", "the-next-app-secret", "ключ-🔑"];
-pub const STRIPE_SECRETS: [&str; 2] = ["whsec_sample", "whsec_the_next_one"];
+pub(crate) const META_SECRETS: [&str; 3] = ["sample-app-secret", "the-next-app-secret", "ключ-🔑"];
+pub(crate) const STRIPE_SECRETS: [&str; 2] = ["whsec_sample", "whsec_the_next_one"];
 
 #[derive(Deserialize)]
-pub struct Fixture {
+pub(crate) struct Fixture {
     /// `meta/…` or `stripe/…`.
     #[serde(rename = "body")]
-    pub path: String,
-    pub signer: String,
-    pub secret: String,
-    pub header: String,
+    pub(crate) path: String,
+    pub(crate) signer: String,
+    pub(crate) secret: String,
+    pub(crate) header: String,
     #[serde(skip)]
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
-pub static ALL: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
+pub(crate) static ALL: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let text = std::fs::read(folder.join("signatures.json")).unwrap();
     let mut all: Vec<Fixture> = serde_json::from_slice(&text).unwrap();
@@ -34,16 +34,16 @@ pub static ALL: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
     all
 });
 
-pub fn of(vendor: &str) -> impl Iterator<Item = &'static Fixture> {
+pub(crate) fn of(vendor: &str) -> impl Iterator<Item = &'static Fixture> {
     ALL.iter().filter(move |it| it.path.starts_with(vendor))
 }
 
-pub fn one(path: &str, secret: &str) -> &'static Fixture {
+pub(crate) fn one(path: &str, secret: &str) -> &'static Fixture {
     ALL.iter()
         .find(|it| it.path == path && it.secret == secret)
         .unwrap()
 }
 
-pub fn seconds_after_signing(seconds: i64) -> OffsetDateTime {
+pub(crate) fn seconds_after_signing(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(SIGNED_AT + seconds).unwrap()
 }

@@ -19,7 +19,11 @@ async fn without_a_log_the_sender_is_told_to_come_again() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("retry-after"), Some("5"));
     assert_eq!(answer.body, "the delivery could not be stored");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]

@@ -9,14 +9,14 @@ use crate::fixture::Fixture;
 use crate::street::within;
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -25,7 +25,7 @@ impl Answer {
 }
 
 /// A POST with its length, as vendors send it.
-pub fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let length = body.len().to_string();
     let mut request = head("POST", path, headers);
     request.truncate(request.len() - 2);
@@ -35,7 +35,7 @@ pub fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 /// A POST in pieces of unannounced length.
-pub fn post_chunked(path: &str, headers: &[(&str, &str)], pieces: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn post_chunked(path: &str, headers: &[(&str, &str)], pieces: &[&[u8]]) -> Vec<u8> {
     let mut all = vec![("transfer-encoding", "chunked")];
     all.extend_from_slice(headers);
     let mut request = head("POST", path, &all);
@@ -48,7 +48,7 @@ pub fn post_chunked(path: &str, headers: &[(&str, &str)], pieces: &[&[u8]]) -> V
     request
 }
 
-pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -58,19 +58,19 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The fixture as its vendor would deliver it.
-pub fn delivery(fixture: &Fixture) -> Vec<u8> {
+pub(crate) fn delivery(fixture: &Fixture) -> Vec<u8> {
     let (path, header) = addressed(fixture);
     post(path, &[(header, &fixture.header)], &fixture.body)
 }
 
-pub fn addressed(fixture: &Fixture) -> (&'static str, &'static str) {
+pub(crate) fn addressed(fixture: &Fixture) -> (&'static str, &'static str) {
     match fixture.path.starts_with("meta") {
         true => ("/webhooks/meta", "x-hub-signature-256"),
         false => ("/webhooks/stripe", "stripe-signature"),
     }
 }
 
-pub async fn send(address: SocketAddr, request: &[u8]) -> Answer {
+pub(crate) async fn send(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // A server that has said no may close before it has read everything.
     let _ = stream.write_all(request).await;
@@ -78,7 +78,7 @@ pub async fn send(address: SocketAddr, request: &[u8]) -> Answer {
 }
 
 /// Reads until the server closes.
-pub async fn answer(stream: &mut TcpStream) -> Answer {
+pub(crate) async fn answer(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     let read = within(stream.read_to_end(&mut bytes)).await;
     let text = String::from_utf8(bytes).unwrap();

@@ -25,8 +25,19 @@ fn stripe_says(secrets: &[&str], headers: &[&str], body: &[u8], age: i64) -> Res
 #[test]
 fn every_signature_of_the_vendors_tools_holds_and_ours_are_the_same() {
     for it in fixture::of("meta") {
-        assert_eq!(meta_says(&[&it.secret], &[&it.header], &it.body), Ok(()), "{}", it.path);
-        assert_eq!(meta::sign(&it.secret, &it.body), it.header, "{} by {}", it.path, it.signer);
+        assert_eq!(
+            meta_says(&[&it.secret], &[&it.header], &it.body),
+            Ok(()),
+            "{}",
+            it.path
+        );
+        assert_eq!(
+            meta::sign(&it.secret, &it.body),
+            it.header,
+            "{} by {}",
+            it.path,
+            it.signer
+        );
     }
     for it in fixture::of("stripe") {
         let said = stripe_says(&[&it.secret], &[&it.header], &it.body, 0);
@@ -39,7 +50,10 @@ fn every_signature_of_the_vendors_tools_holds_and_ours_are_the_same() {
 #[test]
 fn none_holds_over_another_body_or_under_another_secret() {
     for it in fixture::of("meta") {
-        let others: Vec<_> = META_SECRETS.into_iter().filter(|s| *s != it.secret).collect();
+        let others: Vec<_> = META_SECRETS
+            .into_iter()
+            .filter(|s| *s != it.secret)
+            .collect();
         let said = meta_says(&others, &[&it.header], &it.body);
         assert_eq!(said, Err(Refused::Mismatch), "{}", it.path);
         for body in altered(&it.body) {
@@ -48,7 +62,10 @@ fn none_holds_over_another_body_or_under_another_secret() {
         }
     }
     for it in fixture::of("stripe") {
-        let others: Vec<_> = STRIPE_SECRETS.into_iter().filter(|s| *s != it.secret).collect();
+        let others: Vec<_> = STRIPE_SECRETS
+            .into_iter()
+            .filter(|s| *s != it.secret)
+            .collect();
         let said = stripe_says(&others, &[&it.header], &it.body, 0);
         assert_eq!(said, Err(Refused::Mismatch), "{}", it.path);
         for body in altered(&it.body) {
@@ -95,14 +112,20 @@ fn any_live_secret_will_do() {
         assert_eq!(meta_says(&META_SECRETS, &[&it.header], &it.body), Ok(()));
     }
     for it in fixture::of("stripe") {
-        assert_eq!(stripe_says(&STRIPE_SECRETS, &[&it.header], &it.body, 0), Ok(()));
+        assert_eq!(
+            stripe_says(&STRIPE_SECRETS, &[&it.header], &it.body, 0),
+            Ok(())
+        );
     }
 }
 
 #[test]
 fn without_a_live_secret_nothing_holds() {
     let it = fixture::one(BODY, META_SECRETS[0]);
-    assert_eq!(meta_says(&[], &[&it.header], &it.body), Err(Refused::Mismatch));
+    assert_eq!(
+        meta_says(&[], &[&it.header], &it.body),
+        Err(Refused::Mismatch)
+    );
 }
 
 #[test]
@@ -118,18 +141,34 @@ fn metas_header_reads_one_way_only() {
         (&[""], Err(Refused::Malformed)),
         (&["sha256="], Err(Refused::Malformed)),
         (&[hex], Err(Refused::Malformed)),
-        (&[&it.header[..it.header.len() - 1]], Err(Refused::Malformed)),
-        (&[&it.header[..it.header.len() - 2]], Err(Refused::Malformed)),
+        (
+            &[&it.header[..it.header.len() - 1]],
+            Err(Refused::Malformed),
+        ),
+        (
+            &[&it.header[..it.header.len() - 2]],
+            Err(Refused::Malformed),
+        ),
         (&[&format!("{}00", it.header)], Err(Refused::Malformed)),
         (&[&format!("{} ", it.header)], Err(Refused::Malformed)),
         (&[&format!("SHA256={hex}")], Err(Refused::Malformed)),
         (&[&format!("sha1={}", &hex[..40])], Err(Refused::Malformed)),
         (&[&format!("sha1={hex}")], Err(Refused::Malformed)),
-        (&[&format!("sha256={}", "zz".repeat(32))], Err(Refused::Malformed)),
-        (&[&format!("sha256={}", "00".repeat(32))], Err(Refused::Mismatch)),
+        (
+            &[&format!("sha256={}", "zz".repeat(32))],
+            Err(Refused::Malformed),
+        ),
+        (
+            &[&format!("sha256={}", "00".repeat(32))],
+            Err(Refused::Mismatch),
+        ),
     ];
     for (headers, expected) in cases {
-        assert_eq!(meta_says(&[&it.secret], headers, &it.body), *expected, "{headers:?}");
+        assert_eq!(
+            meta_says(&[&it.secret], headers, &it.body),
+            *expected,
+            "{headers:?}"
+        );
     }
 }
 
@@ -148,7 +187,10 @@ fn stripes_header_may_carry_several_signatures() {
         (format!("{v1},{t}"), Ok(())),
         (format!("{t},{nonsense},{v1},v0=junk,v2=junk,"), Ok(())),
         (format!("{t},{cut},{v1}"), Ok(())),
-        (format!("{t},{}", v1.to_uppercase().replace("V1=", "v1=")), Ok(())),
+        (
+            format!("{t},{}", v1.to_uppercase().replace("V1=", "v1=")),
+            Ok(()),
+        ),
         (format!("{t},{next_v1}"), Err(Refused::Mismatch)),
         (format!("{t},{cut}"), Err(Refused::Mismatch)),
         (format!("t={},{v1}", SIGNED_AT + 1), Err(Refused::Mismatch)),
@@ -159,7 +201,10 @@ fn stripes_header_may_carry_several_signatures() {
         (format!("t=,{v1}"), Err(Refused::Malformed)),
         (format!("t=-1,{v1}"), Err(Refused::Malformed)),
         (format!("t=+{SIGNED_AT},{v1}"), Err(Refused::Malformed)),
-        (format!("t=99999999999999999999,{v1}"), Err(Refused::Malformed)),
+        (
+            format!("t=99999999999999999999,{v1}"),
+            Err(Refused::Malformed),
+        ),
         (format!("{t},{t},{v1}"), Err(Refused::Malformed)),
         (String::new(), Err(Refused::Malformed)),
     ];
@@ -169,7 +214,10 @@ fn stripes_header_may_carry_several_signatures() {
     }
     let twice = stripe_says(&STRIPE_SECRETS, &[&it.header, &next.header], &it.body, 0);
     assert_eq!(twice, Err(Refused::Repeated));
-    assert_eq!(stripe_says(&STRIPE_SECRETS, &[], &it.body, 0), Err(Refused::Missing));
+    assert_eq!(
+        stripe_says(&STRIPE_SECRETS, &[], &it.body, 0),
+        Err(Refused::Missing)
+    );
 }
 
 #[test]
@@ -186,5 +234,9 @@ fn stripes_signature_grows_old_and_is_never_too_young() {
     let (t, _) = it.header.split_once(',').unwrap();
     let forged = format!("{t},v1={}", "00".repeat(32));
     let said = stripe_says(&STRIPE_SECRETS, &[&forged], &it.body, 301);
-    assert_eq!(said, Err(Refused::Mismatch), "a forger learns nothing of our clock");
+    assert_eq!(
+        said,
+        Err(Refused::Mismatch),
+        "a forger learns nothing of our clock"
+    );
 }

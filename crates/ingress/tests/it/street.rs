@@ -15,25 +15,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{META_SECRETS, STRIPE_SECRETS, seconds_after_signing};
 
-pub const VERIFY_TOKENS: [&str; 2] = ["sample-verify-token", "the next token & more"];
+pub(crate) const VERIFY_TOKENS: [&str; 2] = ["sample-verify-token", "the next token & more"];
 
 /// What the clock of every test shows.
-pub const NOW_SECONDS_AFTER_SIGNING: i64 = 10;
+pub(crate) const NOW_SECONDS_AFTER_SIGNING: i64 = 10;
 
-pub struct Street {
-    pub address: SocketAddr,
-    pub log: Log,
-    pub stop: CancellationToken,
-    pub served: JoinHandle<Result<(), IngressError>>,
+pub(crate) struct Street {
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Log,
+    pub(crate) stop: CancellationToken,
+    pub(crate) served: JoinHandle<Result<(), IngressError>>,
 }
 
-pub struct Embedded {
+pub(crate) struct Embedded {
     folder: TempDir,
     address: SocketAddr,
     broker: Option<RunningBroker>,
 }
 
-pub fn config() -> IngressConfig {
+pub(crate) fn config() -> IngressConfig {
     let secrets = |texts: &[&str]| texts.iter().map(|text| Secret::new(*text)).collect();
     let mut config = IngressConfig {
         meta: MetaConfig {
@@ -50,12 +50,12 @@ pub fn config() -> IngressConfig {
     config
 }
 
-pub fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Clock::new(|| seconds_after_signing(NOW_SECONDS_AFTER_SIGNING))
 }
 
 /// Before a log at `bootstrap`, which may not be there.
-pub async fn open(bootstrap: String, config: IngressConfig) -> Street {
+pub(crate) async fn open(bootstrap: String, config: IngressConfig) -> Street {
     let log = Log::new(LogConfig::new(bootstrap)).unwrap();
     let appender = log.appender(config.appender()).unwrap();
     let listener = TcpListener::bind(config.http.listen).await.unwrap();
@@ -72,12 +72,12 @@ pub async fn open(bootstrap: String, config: IngressConfig) -> Street {
 }
 
 /// Before no log at all: for what never gets so far.
-pub async fn without_log(config: IngressConfig) -> Street {
+pub(crate) async fn without_log(config: IngressConfig) -> Street {
     open("127.0.0.1:1".to_owned(), config).await
 }
 
 /// Before an embedded log with all topics.
-pub async fn whole(config: IngressConfig) -> (Street, Embedded) {
+pub(crate) async fn whole(config: IngressConfig) -> (Street, Embedded) {
     let embedded = Embedded::start().await;
     let street = open(embedded.bootstrap(), config).await;
     street.log.ensure_topics().await.unwrap();
@@ -86,7 +86,7 @@ pub async fn whole(config: IngressConfig) -> (Street, Embedded) {
 
 impl Street {
     /// Everything that stands on the topic, partition after partition.
-    pub async fn records(&self, topic: Topic) -> Vec<Recorded> {
+    pub(crate) async fn records(&self, topic: Topic) -> Vec<Recorded> {
         let mut all = Vec::new();
         for partition in Log::partitions(topic) {
             let bounds = self.log.bounds(topic, partition).await.unwrap();
@@ -117,7 +117,7 @@ impl Embedded {
     }
 
     /// In the same folder, on the same port.
-    pub async fn start_again(&mut self) {
+    pub(crate) async fn start_again(&mut self) {
         let mut config = BrokerConfig::new(self.folder.path());
         config.bind = self.address;
         let broker = Broker::open(config).await.unwrap();
@@ -125,17 +125,17 @@ impl Embedded {
         self.broker = Some(broker.start());
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.broker.take().unwrap().stop().await.unwrap();
     }
 
-    pub fn bootstrap(&self) -> String {
+    pub(crate) fn bootstrap(&self) -> String {
         self.address.to_string()
     }
 }
 
 /// Long enough for a busy machine, short enough to notice a hang.
-pub async fn within<T>(task: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(task: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), task)
         .await
         .expect("done within 30 s")

@@ -1,13 +1,13 @@
-//! Rows as resources. The command service answers with the same ones.
+//! Rows as the API's resources: query and command answer with the same ones.
 
+use crate::row::{self, Role};
 use compline_api::{
     name::Collection,
     query::{Account, ApiKey, KeyRole, Tenant},
     timestamp::to_proto,
 };
-use compline_tenancy::Role;
 
-pub fn tenant(row: compline_tenancy::Tenant) -> Tenant {
+pub fn tenant(row: row::Tenant) -> Tenant {
     Tenant {
         name: Collection::Tenants.name(&row.tenant_id.to_string()),
         display_name: row.display_name,
@@ -16,7 +16,7 @@ pub fn tenant(row: compline_tenancy::Tenant) -> Tenant {
     }
 }
 
-pub fn account(row: compline_tenancy::Account) -> Account {
+pub fn account(row: row::Account) -> Account {
     Account {
         name: Collection::Accounts.name(row.ad_account_id.as_str()),
         display_name: row.display_name,
@@ -30,7 +30,7 @@ pub fn account(row: compline_tenancy::Account) -> Account {
 }
 
 /// Its hash stays where it is.
-pub fn api_key(row: compline_tenancy::ApiKey) -> ApiKey {
+pub fn api_key(row: row::ApiKey) -> ApiKey {
     let role = match row.role {
         Role::Admin => KeyRole::Admin,
         Role::Auditor => KeyRole::Auditor,

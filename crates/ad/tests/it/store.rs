@@ -1,0 +1,300 @@
+//! The same through Postgres: batches, restarts, races.
+
+use std::time::Duration as Wait;
+
+use compline_ad::AdEngine;
+use compline_engine::{Engine, Output, Outputs};
+use compline_event::{Event, Recorded};
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use time::Duration;
+
+use crate::{laws, world::*};
+
+mod database;
+
+use database::Database;
+
+const HOUR: Duration = Duration::HOUR;
+
+/// One batch, as the frame does it.
+async fn batch(conn: &mut PgConnection, inputs: &[Recorded]) -> anyhow::Result<Vec<Output>> {
+    let mut transaction = conn.begin().await?;
+    let mut state = AdEngine.load(&mut transaction, inputs).await?;
+    let mut outputs = Outputs::default();
+    for input in inputs {
+        AdEngine.decide(&mut state, input, &mut outputs)?;
+    }
+    AdEngine.store(&mut transaction, state).await?;
+    transaction.commit().await?;
+    Ok(outputs.into_vec())
+}
+
+async fn tick(conn: &mut PgConnection, after: Duration) -> anyhow::Result<Vec<Output>> {
+    let mut transaction = conn.begin().await?;
+    let mut outputs = Outputs::default();
+    AdEngine.tick(&mut transaction, START + after, &mut outputs).await?;
+    transaction.commit().await?;
+    Ok(outputs.into_vec())
+}
+
+async fn count(conn: &mut PgConnection, table: &str) -> anyhow::Result<i64> {
+    let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+    Ok(sqlx::query_scalar(query).fetch_one(conn).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_split_into_batches_gives_the_same_outputs() -> anyhow::Result<()> {
+    let mut runner = TestRunner::deterministic();
+    let mut told = 0;
+    for case in 0..60 {
+        let inputs = laws::inputs().new_tree(&mut runner).expect("a tree").current();
+        let cuts = proptest::collection::vec(1..8_usize, inputs.len())
+            .new_tree(&mut runner)
+            .expect("a tree")
+            .current();
+        let database = Database::new().await?;
+        let mut conn = database.connect().await?;
+        let mut rest = inputs.as_slice();
+        let mut outputs = Vec::new();
+        for cut in cuts {
+            let (now, later) = rest.split_at(cut.min(rest.len()));
+            outputs.extend(batch(&mut conn, now).await?);
+            rest = later;
+        }
+        told += outputs.len();
+        assert_eq!(lines(&outputs), lines(&decide(&inputs)), "case {case}");
+        assert_eq!(outputs, decide(&inputs), "case {case}");
+    }
+    assert!(told > 1_000, "{told} outputs show something");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_and_its_connection_at_once_are_told_once() -> anyhow::Result<()> {
+    let hooks = [
+        webhook(0, Duration::ZERO, relayed("5", T, "9", "DISAPPROVED")),
+        webhook(1, Duration::ZERO, relayed("5", T + 1, "9", "ACTIVE")),
+    ];
+    let connection = [connect(0, HOUR, ONE, "5")];
+    let expected = decide(&[&connection[..], &hooks].concat());
+    assert_eq!(expected.len(), 6);
+    for webhook_first in [true, false] {
+        let database = Database::new().await?;
+        let mut first = database.connect().await?;
+        let mut second = database.connect().await?;
+        let (before, after): (&[Recorded], &[Recorded]) =
+            if webhook_first { (&hooks, &connection) } else { (&connection, &hooks) };
+
+        // The first holds its locks, its state unwritten, while the second comes.
+        let mut transaction = first.begin().await?;
+        let mut state = AdEngine.load(&mut transaction, before).await?;
+        let after = after.to_vec();
+        let mut waiting = tokio::spawn(async move { batch(&mut second, &after).await });
+        let early = tokio::time::timeout(Wait::from_millis(300), &mut waiting).await;
+        assert!(early.is_err(), "the second read before the first had written");
+
+        let mut outputs = Outputs::default();
+        for input in before {
+            AdEngine.decide(&mut state, input, &mut outputs)?;
+        }
+        AdEngine.store(&mut transaction, state).await?;
+        transaction.commit().await?;
+        let mut told = outputs.into_vec();
+        told.extend(waiting.await??);
+        assert_eq!(told, expected, "webhook first: {webhook_first}");
+        let mut conn = database.connect().await?;
+        assert_eq!(count(&mut conn, "pending").await?, 0);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_neither_lose_nor_double_nor_deadlock() -> anyhow::Result<()> {
+    let database = Database::new().await?;
+    let mut tasks = Vec::new();
+    // Each task is one partition; all name all accounts, each in its own order.
+    for partition in 0..4_i32 {
+        let mut conn = database.connect().await?;
+        tasks.push(tokio::spawn(async move {
+            let mut told = Vec::new();
+            for round in 0..10_i64 {
+                let mut inputs = Vec::new();
+                for n in 0..10_i64 {
+                    let account = format!("5{}", (n * i64::from(partition + 1) + round) % 10);
+                    let ad = format!("{partition}00{n}{round}");
+                    let mut hook = webhook(round * 10 + n, Duration::ZERO, relayed(&account, T, &ad, "ACTIVE"));
+                    hook.at.partition.0 = partition;
+                    inputs.push(hook);
+                }
+                told.extend(batch(&mut conn, &inputs).await?);
+            }
+            anyhow::Ok(told)
+        }));
+    }
+    let mut conn = database.connect().await?;
+    tasks.push(tokio::spawn(async move {
+        let mut told = Vec::new();
+        for account in (0..10).rev() {
+            let connection = connect(account, HOUR, ONE, &format!("5{account}"));
+            told.extend(batch(&mut conn, &[connection]).await?);
+        }
+        anyhow::Ok(told)
+    }));
+    let mut ids = Vec::new();
+    for task in tasks {
+        ids.extend(task.await??.iter().map(id));
+    }
+    assert_eq!(ids.len(), 2 * 400, "a change and an activity each");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 2 * 400);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_connects_expires_and_is_told_to_the_operator() -> anyhow::Result<()> {
+    let database = Database::new().await?;
+    let mut conn = database.connect().await?;
+    let minute = Duration::MINUTE;
+    let inputs = [
+        webhook(0, Duration::ZERO, relayed("5", T, "9", "A")),
+        webhook(1, minute, relayed("5", T, "8", "A")),
+        webhook(2, 30 * minute, relayed("6", T, "9", "A")),
+        webhook(3, 60 * minute, relayed("5", T, "7", "A")),
+    ];
+    batch(&mut conn, &inputs).await?;
+    assert_eq!(tick(&mut conn, 38 * HOUR - minute).await?, []);
+    let told = tick(&mut conn, 38 * HOUR).await?;
+    assert_eq!(lines(&told), ["0 expired 5: 2", "0 expired 6: 1"]);
+    assert_eq!(told[0].about, inputs[0].at);
+    assert_eq!(told[0].causation_id, inputs[0].envelope.event_id);
+    assert_eq!(tick(&mut conn, 38 * HOUR).await?, [], "told once");
+    // The other hour is still there for whoever connects in time.
+    let told = batch(&mut conn, &[connect(0, 36 * HOUR, ONE, "5")]).await?;
+    assert_eq!(lines(&told)[0], "1 status of ad 5/7: \"\" to \"A\" at 0");
+    assert_eq!(count(&mut conn, "pending").await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_backlog_is_applied_chunk_by_chunk_in_order() -> anyhow::Result<()> {
+    const ADS: usize = 7;
+    let database = Database::new().await?;
+    let mut conn = database.connect().await?;
+    let body_of = |offset: i64| {
+        let changes: Vec<String> = (0..1_000)
+            .map(|n| format!(r#"{{"field":"ad_status","value":{{"ad_id":"{}","status":"S{offset}.{n}"}}}}"#, n % ADS))
+            .collect();
+        webhook(offset, Duration::ZERO, body("ad_account", "5", T + offset, &changes.join(",")))
+    };
+    let mut inputs: Vec<Recorded> = (0..5).map(body_of).collect();
+    for input in &inputs {
+        assert_eq!(batch(&mut conn, std::slice::from_ref(input)).await?, []);
+    }
+    // Connected, left, and a webhook behind the backlog: it must not overtake.
+    let connection = connect(0, HOUR, ONE, "5");
+    let last = webhook(5, 2 * HOUR, relayed("5", T + 5, "0", "LAST"));
+    let left = disconnect(1, 3 * HOUR, ONE, "5");
+    let after = webhook(6, 4 * HOUR, relayed("5", T + 6, "0", "NOBODY"));
+    let more = [connection.clone(), last.clone(), left.clone(), after.clone()];
+    assert_eq!(batch(&mut conn, &more).await?, []);
+
+    let mut told = Vec::new();
+    let mut chunks = 0;
+    loop {
+        let chunk = tick(&mut conn, HOUR).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        assert!(chunk.len() <= 2 * 2_000, "{}", chunk.len());
+        chunks += 1;
+        told.extend(chunk);
+    }
+    assert_eq!(chunks, 3);
+    inputs.extend(more);
+    assert_eq!(told, decide(&inputs));
+    assert_eq!(told.len(), 2 * 5_001);
+    assert_eq!(count(&mut conn, "pending").await?, 1, "nobody's still waits");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_ids_are_forgotten_by_how_far_the_fold_is() -> anyhow::Result<()> {
+    let database = Database::new().await?;
+    let mut conn = database.connect().await?;
+    let first = relayed("5", T, "9", "D");
+    batch(&mut conn, &[connect(0, Duration::ZERO, ONE, "5")]).await?;
+    batch(&mut conn, &[webhook(0, Duration::ZERO, &first)]).await?;
+    // The clock is a week ahead, the fold is not: the duplicate is still known.
+    tick(&mut conn, 24 * 7 * HOUR).await?;
+    let told = batch(&mut conn, &[webhook(1, 36 * HOUR, &first)]).await?;
+    assert_eq!(told, []);
+    batch(&mut conn, &[webhook(2, 38 * HOUR, relayed("5", T + 1, "9", "A"))]).await?;
+    tick(&mut conn, Duration::ZERO).await?;
+    assert_eq!(count(&mut conn, "seen_change").await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_accounts_than_locks() -> anyhow::Result<()> {
+    let database = Database::new().await?;
+    let mut conn = database.connect().await?;
+    let inputs: Vec<Recorded> = (0..2_000)
+        .map(|n| webhook(n, Duration::ZERO, relayed(&n.to_string(), T, "9", "A")))
+        .collect();
+    batch(&mut conn, &inputs).await?;
+    assert_eq!(count(&mut conn, "pending").await?, 2_000);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_role_sees_no_table_and_no_tenant_is_in_the_open() -> anyhow::Result<()> {
+    let database = Database::new().await?;
+    let mut conn = database.connect().await?;
+    let tables: Vec<(String, bool, bool, bool)> = sqlx::query_as(
+        "SELECT c.relname::text, c.relrowsecurity AND c.relforcerowsecurity,
+                EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'),
+                has_table_privilege('compline_query', c.oid, 'SELECT, INSERT, UPDATE, DELETE')
+         FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+             AND c.relname <> '_sqlx_migrations' ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await?;
+    assert_eq!(tables.len(), 8);
+    for (table, forced, has_tenant, readable) in tables {
+        assert_eq!(forced, has_tenant, "{table}");
+        assert!(!readable, "{table}");
+    }
+    Ok(())
+}
+
+/// Of 100,000 changes a second, the pure part must do at least half on one core,
+/// without optimisation a tenth of that.
+#[test]
+fn deciding_is_cheap() {
+    let mut inputs = vec![connect(0, Duration::ZERO, ONE, "5")];
+    inputs.extend((0..20_000).map(|n| {
+        let (ad, status) = (format!("2384920384{:04}", n % 5_000), ["ACTIVE", "PAUSED"][n / 5_000 % 2]);
+        let n = i64::try_from(n).expect("small");
+        webhook(n, Duration::ZERO, relayed("5", T + n, &ad, status))
+    }));
+    let start = std::time::Instant::now();
+    let outputs = decide(&inputs);
+    let rate = 20_000.0 / start.elapsed().as_secs_f64();
+    let told = outputs.iter().filter(|output| matches!(output.event, Event::AdStatusChanged(_)));
+    assert_eq!(told.count(), 20_000);
+    println!("{rate:.0} changes a second");
+    assert!(rate > if cfg!(debug_assertions) { 5_000.0 } else { 50_000.0 }, "{rate:.0}");
+}
+
+/// How a test connects: as the engine's own role.
+fn engine_role(options: PgConnectOptions, schema: &str) -> PgConnectOptions {
+    options
+        .username("compline_engine")
+        .password(database::PASSWORD)
+        .options([("search_path", schema), ("lock_timeout", "5s"), ("statement_timeout", "8s")])
+}

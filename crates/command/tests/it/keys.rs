@@ -1,0 +1,155 @@
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use compline_api::{
+    command::{CreateApiKeyRequest, CreateTenantRequest, RevokeApiKeyRequest},
+    key::ApiKey,
+    query::{GetTenantRequest, KeyRole, ListApiKeysRequest},
+};
+use compline_event::Topic;
+use tonic::{Code, Status};
+
+use crate::street::{Street, by, connect, request_id};
+
+fn name_of(key: &str) -> String {
+    format!("apiKeys/{}", key.parse::<ApiKey>().unwrap().key_id)
+}
+
+async fn revoke(street: &Street, admin: &str, key: &str) -> Result<(), Status> {
+    let request = RevokeApiKeyRequest {
+        request_id: request_id(),
+        name: name_of(key),
+        expected_version: None,
+    };
+    let revoked = street.keys().revoke_api_key(by(admin, request)).await?;
+    let key = revoked.into_inner().api_key.unwrap();
+    assert!(key.revoke_time.is_some());
+    Ok(())
+}
+
+async fn enters(street: &Street, key: &str) -> Result<(), Code> {
+    let request = by(key, GetTenantRequest::default());
+    let entered = street.tenancy().get_tenant(request).await;
+    entered.map(drop).map_err(|status| status.code())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_enters_by_its_role_until_it_is_revoked() {
+    let street = Street::open().await;
+    let admin = street.tenant("Acme").await;
+    let request = CreateApiKeyRequest {
+        request_id: request_id(),
+        display_name: "dashboard".into(),
+        role: KeyRole::Standard.into(),
+    };
+    let made = street
+        .keys()
+        .create_api_key(by(&admin, request.clone()))
+        .await;
+    let made = made.unwrap().into_inner();
+    let again = street.keys().create_api_key(by(&admin, request)).await;
+    let again = again.unwrap().into_inner();
+    assert_eq!(again.api_key, made.api_key);
+    assert_eq!(again.secret, "", "only its hash was kept");
+
+    let standard = made.secret;
+    let auditor = street.key(&admin, KeyRole::Auditor).await;
+    for key in [&standard, &auditor] {
+        enters(&street, key).await.unwrap();
+        let refused = street
+            .accounts()
+            .connect_account(by(key, connect("1", None)))
+            .await;
+        assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+        let refused = revoke(&street, key, &admin).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+    }
+
+    let theirs = street.tenant("Other").await;
+    let refused = revoke(&street, &theirs, &standard).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "another tenant's key");
+    let listed = by(&theirs, ListApiKeysRequest::default());
+    let listed = street
+        .tenancy()
+        .list_api_keys(listed)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(listed.api_keys.len(), 1);
+
+    revoke(&street, &admin, &standard).await.unwrap();
+    revoke(&street, &admin, &standard).await.unwrap();
+    tokio::time::sleep(compline_tenancy::KEY_TTL + Duration::from_millis(50)).await;
+    assert_eq!(enters(&street, &standard).await, Err(Code::Unauthenticated));
+    enters(&street, &auditor).await.unwrap();
+
+    let (head, secret) = auditor.rsplit_once('_').unwrap();
+    let mut guess = secret.to_owned();
+    guess.replace_range(..1, if secret.starts_with('0') { "1" } else { "0" });
+    let guess = format!("{head}_{guess}");
+    assert_eq!(enters(&street, &guess).await, Err(Code::Unauthenticated));
+}
+
+#[tokio::test]
+async fn a_secret_leaves_in_one_answer_and_is_nowhere_else() {
+    let written = Written::default();
+    let everything = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer({
+            let written = written.clone();
+            move || written.clone()
+        })
+        .finish();
+    // The server's tasks run on this thread, so that all they say is heard.
+    let _guard = tracing::subscriber::set_default(everything);
+
+    let street = Street::open().await;
+    let operator = street.operator.reveal();
+    let request = CreateTenantRequest {
+        request_id: request_id(),
+        display_name: "Acme".into(),
+    };
+    let made = street.tenants().create_tenant(by(&operator, request)).await;
+    let admin = made.unwrap().into_inner().api_key;
+    let standard = street.key(&admin, KeyRole::Standard).await;
+    revoke(&street, &admin, &standard).await.unwrap();
+
+    let logged = written.0.lock().unwrap().clone();
+    let appended = street.bytes_of(Topic::Tenant).await;
+    assert!(!appended.is_empty() && !logged.is_empty());
+    for key in [&operator, &admin, &standard] {
+        let (_, secret) = key.rsplit_once('_').unwrap();
+        for bytes in [secret.as_bytes(), &hex(secret)] {
+            assert!(!contains(&appended, bytes), "a secret is in the log");
+            assert!(!contains(&logged, bytes), "a secret is in what was logged");
+        }
+    }
+    let key: ApiKey = standard.parse().unwrap();
+    assert!(contains(&appended, &key.secret_sha256()), "its hash is");
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
