@@ -97,7 +97,10 @@ fn of_status(
 ) {
     let key = (teller.tenant, change.account.clone(), ad.id.clone());
     let known = state.ads.get(&key).cloned();
-    if known.as_ref().is_some_and(|known| change.at < known.changed_at) {
+    if known
+        .as_ref()
+        .is_some_and(|known| change.at < known.changed_at)
+    {
         state.tally.late += 1;
         return tell_late(teller, ad, told);
     }
@@ -145,7 +148,10 @@ fn of_touch(
         fetch_needed: true,
         ..subject_of(change, ad)
     };
-    if known.as_ref().is_some_and(|known| change.at < known.changed_at) {
+    if known
+        .as_ref()
+        .is_some_and(|known| change.at < known.changed_at)
+    {
         state.tally.late += 1;
         return tell_late(teller, ad, told);
     }
@@ -167,7 +173,9 @@ fn of_issue(
 ) {
     let key = (teller.tenant, change.account.clone(), ad.id.clone());
     let known = state.ads.get(&key).cloned();
-    let late = known.as_ref().is_some_and(|known| change.at < known.changed_at);
+    let late = known
+        .as_ref()
+        .is_some_and(|known| change.at < known.changed_at);
     let mut row = known.unwrap_or_else(|| unknown(change));
     let mut told = AdStatusChanged {
         new_status: WITH_ISSUES.to_owned(),
@@ -227,9 +235,8 @@ fn of_account(
     let key = (teller.tenant, change.account.clone());
     let known = state.accounts.get(&key).copied();
     let late = known.is_some_and(|known| change.at < known.changed_at);
-    let same = known.is_some_and(|known| {
-        (known.status, known.disable_reason) == (status, disable_reason)
-    });
+    let same =
+        known.is_some_and(|known| (known.status, known.disable_reason) == (status, disable_reason));
     if !late {
         let row = Account {
             status,
@@ -266,7 +273,8 @@ fn of_account(
     }
     state.tally.applied += 1;
     if old_status != status
-        && let Some(notice) = notice::of_account(account.as_str(), old_status, status, disable_reason)
+        && let Some(notice) =
+            notice::of_account(account.as_str(), old_status, status, disable_reason)
     {
         teller.notify(&subject, notice);
     }
@@ -277,7 +285,10 @@ fn tell_status(teller: &mut Teller<'_>, ad: &AdObject, told: AdStatusChanged) {
     let (old, new) = (&told.old_status, &told.new_status);
     let summary = match (told.fetch_needed, old.is_empty()) {
         (true, _) if told.reason.is_empty() => format!("{name} changed; to what was not told"),
-        (true, _) => format!("{name} left processing; Meta calls it {:?} now", told.reason),
+        (true, _) => format!(
+            "{name} left processing; Meta calls it {:?} now",
+            told.reason
+        ),
         (false, true) => format!("{name} is {new}"),
         (false, false) if old == new => format!("{name} is still {new}"),
         (false, false) => format!("{name} went from {old} to {new}"),

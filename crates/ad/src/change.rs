@@ -166,12 +166,21 @@ mod tests {
 
     fn id(json: &str) -> ContentId {
         let value = serde_json::from_str(json).unwrap();
-        content_id("ad_account", "1", datetime!(2026-01-01 00:00 UTC), "f", &value)
+        content_id(
+            "ad_account",
+            "1",
+            datetime!(2026-01-01 00:00 UTC),
+            "f",
+            &value,
+        )
     }
 
     #[test]
     fn a_body_written_anew_is_the_same_content() {
-        assert_eq!(id(r#"{"a":"ä","b":[1,2]}"#), id(r#"{ "b": [1, 2], "a": "\u00e4" }"#));
+        assert_eq!(
+            id(r#"{"a":"ä","b":[1,2]}"#),
+            id(r#"{ "b": [1, 2], "a": "\u00e4" }"#)
+        );
     }
 
     #[test]

@@ -131,9 +131,7 @@ fn unrecognized(
         object: unread.object,
         field: unread.field,
         problem: unread.problem,
-        ad_account_id: unread
-            .account
-            .map_or_else(String::new, |id| id.to_string()),
+        ad_account_id: unread.account.map_or_else(String::new, |id| id.to_string()),
     };
     for tenant in tenants {
         let mut teller = Teller {

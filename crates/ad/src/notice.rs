@@ -82,7 +82,11 @@ pub(crate) fn of_account(account: &str, old: i32, new: i32, disable_reason: i32)
         (Some(_), None) if new == ACTIVE => Severity::Info,
         _ => return None,
     };
-    let again = if severity == Severity::Info { " again" } else { "" };
+    let again = if severity == Severity::Info {
+        " again"
+    } else {
+        ""
+    };
     let reason = match disable_reason {
         0 => String::new(),
         reason => format!(" Meta gives disable reason {reason}."),

@@ -6,9 +6,7 @@ use compline_event::{AdAccountId, Partition, TenantId};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{
-    change::ContentId, metric::Tally, pending::Pending, table::Table, watch::Watch,
-};
+use crate::{change::ContentId, metric::Tally, pending::Pending, table::Table, watch::Watch};
 
 /// Meta retries for 36 hours; an equal content after that is another change.
 pub(crate) const RETRIES: Duration = Duration::hours(36);
@@ -90,9 +88,8 @@ impl State {
     /// goes by `recorded_at`, so that a second fold decides the same.
     pub(crate) fn is_duplicate(&mut self, key: SeenKey, now: Seen) -> bool {
         let before = self.seen.get(&key).copied();
-        let repeated = before.is_some_and(|before| {
-            (now.recorded_at - before.recorded_at).abs() <= RETRIES
-        });
+        let repeated =
+            before.is_some_and(|before| (now.recorded_at - before.recorded_at).abs() <= RETRIES);
         if !repeated {
             self.seen.put(key, now);
         }

@@ -35,7 +35,10 @@ pub(crate) struct Span {
 impl Watch {
     /// Whether the tenant did not watch the account until now.
     pub(crate) fn open(&mut self, at: OffsetDateTime) -> bool {
-        let watching = self.spans.last().is_some_and(|span| span.closed_at.is_none());
+        let watching = self
+            .spans
+            .last()
+            .is_some_and(|span| span.closed_at.is_none());
         if !watching {
             self.spans.push(Span {
                 opened_at: at,
@@ -60,7 +63,9 @@ impl Watch {
 
     fn connected_after(&self, at: OffsetDateTime) -> Option<OffsetDateTime> {
         let opened = self.spans.iter().map(|span| span.opened_at);
-        opened.filter(|opened| at < *opened && is_in_time(at, *opened)).min()
+        opened
+            .filter(|opened| at < *opened && is_in_time(at, *opened))
+            .min()
     }
 }
 
@@ -70,10 +75,7 @@ pub(crate) fn is_in_time(at: OffsetDateTime, connected_at: OffsetDateTime) -> bo
 }
 
 /// The tenants of a webhook that was recorded at `at`, by what is folded so far.
-pub(crate) fn tenants_at(
-    watches: &BTreeMap<TenantId, Watch>,
-    at: OffsetDateTime,
-) -> Vec<TenantId> {
+pub(crate) fn tenants_at(watches: &BTreeMap<TenantId, Watch>, at: OffsetDateTime) -> Vec<TenantId> {
     let watching: Vec<TenantId> = watches
         .iter()
         .filter(|(_, watch)| watch.watched_at(at))
@@ -121,7 +123,11 @@ mod tests {
         ];
         for (hour, whose, why) in table {
             let whose: Vec<TenantId> = whose.into_iter().map(tenant).collect();
-            assert_eq!(tenants_at(&watches, hours(hour)), whose, "hour {hour}: {why}");
+            assert_eq!(
+                tenants_at(&watches, hours(hour)),
+                whose,
+                "hour {hour}: {why}"
+            );
         }
     }
 }

@@ -182,7 +182,10 @@ impl<'a> Reading<'a> {
         };
         let changes = entry.changes.map(list);
         let fields = entry.changed_fields.map(list);
-        if !matches!((&changes, &fields), (Some(Some(_)), None | Some(Some(_))) | (None, Some(Some(_)))) {
+        if !matches!(
+            (&changes, &fields),
+            (Some(Some(_)), None | Some(Some(_))) | (None, Some(Some(_)))
+        ) {
             unread.problem = "entry carries no list of changes".into();
             self.push(Err(unread));
             return true;

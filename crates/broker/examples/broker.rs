@@ -6,7 +6,9 @@ use compline_broker::{Broker, BrokerConfig, SyncMode};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut config = BrokerConfig::new(arguments.next().ok_or("which folder?")?);
-    config.bind.set_port(arguments.next().ok_or("which port?")?.parse()?);
+    config
+        .bind
+        .set_port(arguments.next().ok_or("which port?")?.parse()?);
     if arguments.next().as_deref() == Some("relaxed") {
         config.sync = SyncMode::Relaxed;
     }

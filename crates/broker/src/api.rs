@@ -27,8 +27,8 @@ use kafka_protocol::messages::{
     DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest,
     HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
     LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
-    ResponseHeader, SyncGroupRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ResponseHeader,
+    SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::sync::OwnedSemaphorePermit;
@@ -86,12 +86,18 @@ pub(crate) async fn begin(
     let shape = supported::shape(request.key);
     let flexible = request.key.request_header_version(version) >= 2;
     if !shape::fits(shape, version, flexible, &request.body) {
-        return Err(BadRequest::Malformed { key: request.key, version });
+        return Err(BadRequest::Malformed {
+            key: request.key,
+            version,
+        });
     }
     dispatch(server, request).await
 }
 
-async fn dispatch(server: &Arc<Server>, mut request: Request) -> Result<Option<Answer>, BadRequest> {
+async fn dispatch(
+    server: &Arc<Server>,
+    mut request: Request,
+) -> Result<Option<Answer>, BadRequest> {
     let version = request.version;
     let shared = server.clone();
     let answer = match request.key {
@@ -227,15 +233,27 @@ impl Request {
         let size = shape::size("S", version, false, &body).ok_or(BadRequest::NoHeader)?;
         let name = body.split_to(size);
         let client_id = String::from_utf8_lossy(name.get(2..).unwrap_or_default()).into_owned();
-        if flexible {
+        // Of a version that is not supported, not even the header's form is known for sure.
+        if flexible && supported::is_supported(key, version) {
             let size = shape::size("", version, true, &body).ok_or(BadRequest::NoHeader)?;
             body.advance(size);
         }
-        Ok(Request { key, version, correlation_id, client_id, peer, body, memory: frame.memory })
+        Ok(Request {
+            key,
+            version,
+            correlation_id,
+            client_id,
+            peer,
+            body,
+            memory: frame.memory,
+        })
     }
 
     fn decode<T: Decodable>(&mut self) -> Result<T, BadRequest> {
-        let malformed = BadRequest::Malformed { key: self.key, version: self.version };
+        let malformed = BadRequest::Malformed {
+            key: self.key,
+            version: self.version,
+        };
         T::decode(&mut self.body, self.version).map_err(|_| malformed)
     }
 
@@ -263,13 +281,18 @@ impl Request {
             .expect("handlers answer with what the version can say");
         let length = (bytes.len() - 4) as u32;
         bytes[..4].copy_from_slice(&length.to_be_bytes());
-        Frame { bytes, memory: None }
+        Frame {
+            bytes,
+            memory: None,
+        }
     }
 }
 
 /// The wall clock, in Kafka's milliseconds.
 pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }
 
 fn text(text: &str) -> StrBytes {

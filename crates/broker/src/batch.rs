@@ -52,7 +52,9 @@ pub(crate) enum Fault {
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes[at..at + N].try_into().expect("the slice has the array's length")
+    bytes[at..at + N]
+        .try_into()
+        .expect("the slice has the array's length")
 }
 
 impl Header {
@@ -85,7 +87,8 @@ impl Header {
 
     /// Sequences wrap from the largest `i32` to 0.
     pub(crate) fn last_sequence(&self) -> i32 {
-        ((i64::from(self.base_sequence) + i64::from(self.last_offset_delta)) & i64::from(i32::MAX)) as i32
+        ((i64::from(self.base_sequence) + i64::from(self.last_offset_delta)) & i64::from(i32::MAX))
+            as i32
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -99,7 +102,8 @@ impl Header {
 
 /// Whether the sum over a whole batch is right.
 pub(crate) fn sum_is_right(batch: &[u8]) -> bool {
-    batch.len() >= HEADER && crc32c::crc32c(&batch[CRC_FROM..]) == u32::from_be_bytes(array(batch, 17))
+    batch.len() >= HEADER
+        && crc32c::crc32c(&batch[CRC_FROM..]) == u32::from_be_bytes(array(batch, 17))
 }
 
 /// Checks what a client wants appended: exactly one batch, sound in all that can be seen without
@@ -116,7 +120,9 @@ pub(crate) fn check(bytes: &[u8], largest: usize) -> Result<Header, Fault> {
         return Err(Fault::Corrupt);
     }
     if header.size < bytes.len() {
-        return Err(Fault::Invalid("one record batch per partition is taken, this is more"));
+        return Err(Fault::Invalid(
+            "one record batch per partition is taken, this is more",
+        ));
     }
     if bytes.len() > largest {
         return Err(Fault::TooLarge);
@@ -134,10 +140,14 @@ pub(crate) fn check(bytes: &[u8], largest: usize) -> Result<Header, Fault> {
         return Err(Fault::UnknownCompression);
     }
     if header.records < 1 || header.records - 1 != header.last_offset_delta {
-        return Err(Fault::Invalid("the number of records and the last offset disagree"));
+        return Err(Fault::Invalid(
+            "the number of records and the last offset disagree",
+        ));
     }
     if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
-        return Err(Fault::Invalid("a producer id needs an epoch and a sequence"));
+        return Err(Fault::Invalid(
+            "a producer id needs an epoch and a sequence",
+        ));
     }
     if !header.is_compressed() {
         let mut seen = 0;
@@ -166,7 +176,12 @@ pub(crate) struct Stamp([u8; HEADER]);
 impl Stamp {
     /// Stamps a checked batch with its offset and, if given, the time of its append; changes
     /// `header` to what will be read back.
-    pub(crate) fn new(batch: &[u8], header: &mut Header, base_offset: i64, append_time: Option<i64>) -> Stamp {
+    pub(crate) fn new(
+        batch: &[u8],
+        header: &mut Header,
+        base_offset: i64,
+        append_time: Option<i64>,
+    ) -> Stamp {
         let mut bytes: [u8; HEADER] = array(batch, 0);
         header.base_offset = base_offset;
         bytes[0..8].copy_from_slice(&base_offset.to_be_bytes());
@@ -177,7 +192,10 @@ impl Stamp {
         };
         header.attributes = attributes;
         header.max_timestamp = append_time.unwrap_or(header.max_timestamp);
-        let sent = (i16::from_be_bytes(array(batch, 21)), i64::from_be_bytes(array(batch, 35)));
+        let sent = (
+            i16::from_be_bytes(array(batch, 21)),
+            i64::from_be_bytes(array(batch, 35)),
+        );
         // The sum covers what follows; offset and epoch are outside of it for this very reason.
         if sent != (header.attributes, header.max_timestamp) {
             bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
@@ -199,7 +217,19 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        build(&[NewRecord { key: b"k", value: Some(b"v") }, NewRecord { key: b"l", value: None }], 1_000)
+        build(
+            &[
+                NewRecord {
+                    key: b"k",
+                    value: Some(b"v"),
+                },
+                NewRecord {
+                    key: b"l",
+                    value: None,
+                },
+            ],
+            1_000,
+        )
     }
 
     fn resum(batch: &mut [u8]) {
@@ -210,7 +240,10 @@ mod tests {
     #[test]
     fn a_sound_batch_passes_and_each_fault_is_named() {
         let header = check(&sample(), 1 << 20).unwrap();
-        assert_eq!((header.records, header.max_timestamp, header.next_offset()), (2, 1_000, 2));
+        assert_eq!(
+            (header.records, header.max_timestamp, header.next_offset()),
+            (2, 1_000, 2)
+        );
 
         type Damage = fn(&mut Vec<u8>);
         let cases: [(Damage, Fault); 9] = [
@@ -218,11 +251,20 @@ mod tests {
             (|b| b.truncate(b.len() - 1), Fault::Corrupt),
             (|b| b[16] = 1, Fault::OldFormat),
             (|b| *b.last_mut().unwrap() ^= 1, Fault::Corrupt),
-            (|b| b.extend(sample()), Fault::Invalid("one record batch per partition is taken, this is more")),
-            (|b| b[22] |= 0x20, Fault::Invalid("clients cannot write control batches")),
+            (
+                |b| b.extend(sample()),
+                Fault::Invalid("one record batch per partition is taken, this is more"),
+            ),
+            (
+                |b| b[22] |= 0x20,
+                Fault::Invalid("clients cannot write control batches"),
+            ),
             (|b| b[22] |= 0x10, Fault::Transactional),
             (|b| b[22] |= 0x07, Fault::UnknownCompression),
-            (|b| b[60] = 9, Fault::Invalid("the number of records and the last offset disagree")),
+            (
+                |b| b[60] = 9,
+                Fault::Invalid("the number of records and the last offset disagree"),
+            ),
         ];
         for (i, (damage, fault)) in cases.into_iter().enumerate() {
             let mut batch = sample();
@@ -241,7 +283,11 @@ mod tests {
         let mut header = check(&batch, 1 << 20).unwrap();
         for append_time in [None, Some(77)] {
             let stamp = Stamp::new(&batch, &mut header, 500, append_time);
-            let written: Vec<u8> = stamp.parts(&batch).iter().flat_map(|part| part.to_vec()).collect();
+            let written: Vec<u8> = stamp
+                .parts(&batch)
+                .iter()
+                .flat_map(|part| part.to_vec())
+                .collect();
             assert!(sum_is_right(&written));
             let read = Header::parse(&written).unwrap();
             assert_eq!(read, header);

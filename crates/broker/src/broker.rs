@@ -39,7 +39,9 @@ impl Broker {
     pub async fn open(config: BrokerConfig) -> Result<Broker, Error> {
         config.check()?;
         let opening = tokio::task::spawn_blocking(move || open(config, Arc::new(RealDisk)));
-        opening.await.map_err(|error| Error::Stopped { what: error.to_string() })?
+        opening.await.map_err(|error| Error::Stopped {
+            what: error.to_string(),
+        })?
     }
 
     /// The address that was bound, with the real port.
@@ -54,7 +56,9 @@ impl Broker {
 
     /// A way to read statistics while the broker runs; it may outlive the broker.
     pub fn monitor(&self) -> Monitor {
-        Monitor { server: Arc::downgrade(&self.server) }
+        Monitor {
+            server: Arc::downgrade(&self.server),
+        }
     }
 
     /// Serves until `shutdown` is done, then drains, syncs and closes.
@@ -63,9 +67,12 @@ impl Broker {
     /// The broker could not go on, because a sync failed, or could not close. What it
     /// acknowledged is on disk all the same.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Broker { server, listener, .. } = self;
+        let Broker {
+            server, listener, ..
+        } = self;
         let bind = server.config.bind;
-        let listener = TcpListener::from_std(listener).map_err(|source| Error::Bind { bind, source })?;
+        let listener =
+            TcpListener::from_std(listener).map_err(|source| Error::Bind { bind, source })?;
         let (stop, stopped) = watch::channel(false);
         let mut failure = server.syncer.failure();
         let serving = server::serve(server.clone(), listener, stopped);
@@ -93,7 +100,9 @@ impl Broker {
             () = failed(&mut failure) => {}
         }
         let closing = tokio::task::spawn_blocking(move || close(&server));
-        closing.await.map_err(|error| Error::Stopped { what: error.to_string() })?
+        closing.await.map_err(|error| Error::Stopped {
+            what: error.to_string(),
+        })?
     }
 
     /// Serves in the background until stopped. Needs a runtime to be running.
@@ -106,7 +115,13 @@ impl Broker {
                 std::future::pending::<()>().await;
             }
         };
-        RunningBroker { monitor, bootstrap, local_addr, stop, task: tokio::spawn(self.run(shutdown)) }
+        RunningBroker {
+            monitor,
+            bootstrap,
+            local_addr,
+            stop,
+            task: tokio::spawn(self.run(shutdown)),
+        }
     }
 }
 
@@ -142,8 +157,12 @@ impl RunningBroker {
     pub async fn failed(&mut self) -> Error {
         match (&mut self.task).await {
             Ok(Err(error)) => error,
-            Ok(Ok(())) => Error::Stopped { what: "it ended without being told".into() },
-            Err(error) => Error::Stopped { what: error.to_string() },
+            Ok(Ok(())) => Error::Stopped {
+                what: "it ended without being told".into(),
+            },
+            Err(error) => Error::Stopped {
+                what: error.to_string(),
+            },
         }
     }
 
@@ -154,7 +173,9 @@ impl RunningBroker {
     pub async fn stop(mut self) -> Result<(), Error> {
         let _ = self.stop.send(true);
         let ended = (&mut self.task).await;
-        ended.map_err(|error| Error::Stopped { what: error.to_string() })?
+        ended.map_err(|error| Error::Stopped {
+            what: error.to_string(),
+        })?
     }
 }
 
@@ -174,14 +195,21 @@ impl Monitor {
     /// A snapshot, taken now; all zeros when the broker is gone. Looks at every partition, so it
     /// is made to be called every few seconds.
     pub fn stats(&self) -> Stats {
-        self.server.upgrade().map(|server| stats::collect(&server)).unwrap_or_default()
+        self.server
+            .upgrade()
+            .map(|server| stats::collect(&server))
+            .unwrap_or_default()
     }
 }
 
 fn bootstrap(server: &Server) -> String {
     let Advertised { host, port } = &server.advertised;
     // An IPv6 address needs brackets before a port.
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
@@ -189,15 +217,27 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
     let folder = Folder::open(disk.clone(), &data)?;
     let clean = folder.was_clean;
     let now = now_ms();
-    let topics = Topics::open(disk.clone(), &data, config.sync, config.topics.clone(), clean, now)?;
+    let topics = Topics::open(
+        disk.clone(),
+        &data,
+        config.sync,
+        config.topics.clone(),
+        clean,
+        now,
+    )?;
     let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
     let producer_ids = ProducerIds::open(disk, &data)?;
     let bind = config.bind;
     let listener = StdListener::bind(bind).map_err(|source| Error::Bind { bind, source })?;
-    listener.set_nonblocking(true).map_err(|source| Error::Bind { bind, source })?;
-    let local_addr = listener.local_addr().map_err(|source| Error::Bind { bind, source })?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|source| Error::Bind { bind, source })?;
+    let local_addr = listener
+        .local_addr()
+        .map_err(|source| Error::Bind { bind, source })?;
     let counters = Arc::new(Counters::default());
-    let syncer = Syncer::start(config.sync_threads, counters.clone()).map_err(Error::io("start threads for", &data))?;
+    let syncer = Syncer::start(config.sync_threads, counters.clone())
+        .map_err(Error::io("start threads for", &data))?;
     let server = Server {
         advertised: advertised(&config, local_addr),
         cluster_id: folder.cluster_id.clone(),
@@ -212,16 +252,24 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
         fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
         config,
     };
-    Ok(Broker { server: Arc::new(server), listener, local_addr })
+    Ok(Broker {
+        server: Arc::new(server),
+        listener,
+        local_addr,
+    })
 }
 
 fn advertised(config: &BrokerConfig, bound: SocketAddr) -> Advertised {
-    let own = Advertised { host: bound.ip().to_string(), port: bound.port() };
+    let own = Advertised {
+        host: bound.ip().to_string(),
+        port: bound.port(),
+    };
     match &config.advertised {
         None => own,
-        Some(Advertised { host, port }) => {
-            Advertised { host: host.clone(), port: if *port == 0 { own.port } else { *port } }
-        }
+        Some(Advertised { host, port }) => Advertised {
+            host: host.clone(),
+            port: if *port == 0 { own.port } else { *port },
+        },
     }
 }
 
@@ -264,9 +312,14 @@ fn as_own(error: Arc<Error>) -> Error {
         Err(shared) => match &*shared {
             Error::Sync { path, source } => {
                 let source = std::io::Error::new(source.kind(), source.to_string());
-                Error::Sync { path: path.clone(), source }
+                Error::Sync {
+                    path: path.clone(),
+                    source,
+                }
             }
-            other => Error::Stopped { what: other.to_string() },
+            other => Error::Stopped {
+                what: other.to_string(),
+            },
         },
     }
 }

@@ -33,7 +33,11 @@ pub(crate) struct Caller<'a> {
 
 impl Coordinator {
     pub(crate) fn new(settings: GroupSettings, offsets: Arc<Offsets>) -> Coordinator {
-        Coordinator { settings, groups: Mutex::default(), offsets }
+        Coordinator {
+            settings,
+            groups: Mutex::default(),
+            offsets,
+        }
     }
 
     fn groups(&self) -> MutexGuard<'_, HashMap<String, Group>> {
@@ -62,31 +66,53 @@ impl Coordinator {
         let now = Instant::now();
         let mut groups = self.groups();
         if !groups.contains_key(group) && !join.member_id.is_empty() {
-            let _ = join.answer.send(Joined::refused(ResponseError::UnknownMemberId, &join.member_id));
+            let _ = join.answer.send(Joined::refused(
+                ResponseError::UnknownMemberId,
+                &join.member_id,
+            ));
             return;
         }
         let delay = self.settings.initial_rebalance_delay;
-        groups.entry(group.to_owned()).or_insert_with(|| Group::new(delay, now)).join(join, now);
+        groups
+            .entry(group.to_owned())
+            .or_insert_with(|| Group::new(delay, now))
+            .join(join, now);
     }
 
     pub(crate) fn sync(&self, group: &str, sync: Sync) {
         match self.groups().get_mut(group) {
             Some(group) => group.sync(sync, Instant::now()),
             None => {
-                let _ = sync.answer.send(Synced::refused(ResponseError::UnknownMemberId));
+                let _ = sync
+                    .answer
+                    .send(Synced::refused(ResponseError::UnknownMemberId));
             }
         }
     }
 
     pub(crate) fn heartbeat(&self, group: &str, caller: Caller<'_>) -> Result<(), ResponseError> {
         let mut groups = self.groups();
-        let group = groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
-        group.heartbeat(caller.member, caller.instance, caller.generation, Instant::now())
+        let group = groups
+            .get_mut(group)
+            .ok_or(ResponseError::UnknownMemberId)?;
+        group.heartbeat(
+            caller.member,
+            caller.instance,
+            caller.generation,
+            Instant::now(),
+        )
     }
 
-    pub(crate) fn leave(&self, group: &str, member: &str, instance: Option<&str>) -> Result<(), ResponseError> {
+    pub(crate) fn leave(
+        &self,
+        group: &str,
+        member: &str,
+        instance: Option<&str>,
+    ) -> Result<(), ResponseError> {
         let mut groups = self.groups();
-        let group = groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
+        let group = groups
+            .get_mut(group)
+            .ok_or(ResponseError::UnknownMemberId)?;
         group.leave(member, instance, Instant::now())
     }
 
@@ -101,7 +127,12 @@ impl Coordinator {
     ) -> Result<Pending, ResponseError> {
         let mut groups = self.groups();
         match groups.get_mut(group) {
-            Some(group) => group.may_commit(caller.member, caller.instance, caller.generation, Instant::now())?,
+            Some(group) => group.may_commit(
+                caller.member,
+                caller.instance,
+                caller.generation,
+                Instant::now(),
+            )?,
             None if caller.generation >= 0 => return Err(ResponseError::IllegalGeneration),
             None => {}
         }
@@ -117,7 +148,9 @@ impl Coordinator {
             _ => {}
         }
         groups.remove(name);
-        self.offsets.forget(|key| key.group == name, now_ms).map_err(storage_error)
+        self.offsets
+            .forget(|key| key.group == name, now_ms)
+            .map_err(storage_error)
     }
 
     /// Deletes single offsets of a group; only while nobody is in it.

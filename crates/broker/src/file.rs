@@ -73,10 +73,14 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), 
         }
         _ => {}
     }
-    let file = disk.open(&aside, Mode::Write).map_err(Error::io("create", &aside))?;
-    file.write_at(bytes, 0).map_err(Error::io("write", &aside))?;
+    let file = disk
+        .open(&aside, Mode::Write)
+        .map_err(Error::io("create", &aside))?;
+    file.write_at(bytes, 0)
+        .map_err(Error::io("write", &aside))?;
     file.sync().map_err(Error::io("sync", &aside))?;
-    disk.rename(&aside, path).map_err(Error::io("replace", path))?;
+    disk.rename(&aside, path)
+        .map_err(Error::io("replace", path))?;
     let folder = path.parent().expect("a file of the log stands in a folder");
     disk.sync_dir(folder).map_err(Error::io("sync", folder))
 }
@@ -90,7 +94,9 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>
     };
     let size = file.size().map_err(Error::io("measure", path))?;
     let mut bytes = vec![0; size as usize];
-    let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", path))?;
+    let read = file
+        .read_at(&mut bytes, 0)
+        .map_err(Error::io("read", path))?;
     bytes.truncate(read);
     Ok(Some(bytes))
 }
@@ -98,7 +104,9 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>
 /// Removes a file that may be missing.
 pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     match disk.remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }

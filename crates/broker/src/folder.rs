@@ -12,8 +12,14 @@ use crate::producer_ids::ProducerIds;
 /// Raised when an older program could not read what a newer one wrote.
 const FORMAT: u32 = 1;
 /// What a first open may have left behind when it was interrupted.
-const FIRST_FILES: [&str; 6] =
-    ["lock", "format.new", "cluster-id", "cluster-id.new", "producer-ids", "producer-ids.new"];
+const FIRST_FILES: [&str; 6] = [
+    "lock",
+    "format.new",
+    "cluster-id",
+    "cluster-id.new",
+    "producer-ids",
+    "producer-ids.new",
+];
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -30,8 +36,14 @@ impl Folder {
     pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Folder, Error> {
         disk.create_dir(path).map_err(Error::io("create", path))?;
         let lock_path = path.join("lock");
-        let lock = disk.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
-        let Some(lock) = lock else { return Err(Error::InUse { path: path.to_owned() }) };
+        let lock = disk
+            .lock(&lock_path)
+            .map_err(Error::io("lock", &lock_path))?;
+        let Some(lock) = lock else {
+            return Err(Error::InUse {
+                path: path.to_owned(),
+            });
+        };
         let is_new = check_format(&*disk, path)?;
         let cluster_id = match is_new {
             true => begin(&*disk, path)?,
@@ -44,7 +56,13 @@ impl Folder {
             file::remove_if_there(&*disk, &clean)?;
             disk.sync_dir(path).map_err(Error::io("sync", path))?;
         }
-        Ok(Folder { disk, path: path.to_owned(), cluster_id, was_clean, _lock: lock })
+        Ok(Folder {
+            disk,
+            path: path.to_owned(),
+            cluster_id,
+            was_clean,
+            _lock: lock,
+        })
     }
 
     /// Says that everything is synced and indexed.
@@ -56,13 +74,26 @@ impl Folder {
 /// Whether the folder is new; an error if it holds something else.
 fn check_format(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
     let format = path.join("format");
-    let refuse = |found: String| Err(Error::Format { path: path.to_owned(), found, known: FORMAT });
+    let refuse = |found: String| {
+        Err(Error::Format {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        })
+    };
     if let Some(bytes) = file::read_whole(disk, &format)? {
         let found = String::from_utf8_lossy(&bytes).trim().to_owned();
-        return if found == FORMAT.to_string() { Ok(false) } else { refuse(found) };
+        return if found == FORMAT.to_string() {
+            Ok(false)
+        } else {
+            refuse(found)
+        };
     }
     let names = disk.list(path).map_err(Error::io("list", path))?;
-    match names.into_iter().find(|name| !FIRST_FILES.contains(&name.as_str())) {
+    match names
+        .into_iter()
+        .find(|name| !FIRST_FILES.contains(&name.as_str()))
+    {
         Some(name) => refuse(format!("no log but other files, such as {name}")),
         None => Ok(true),
     }
@@ -74,7 +105,10 @@ fn begin(disk: &dyn Disk, path: &Path) -> Result<String, Error> {
     file::replace(disk, &path.join("cluster-id"), cluster_id.as_bytes())?;
     ProducerIds::begin(disk, path)?;
     file::replace(disk, &path.join("format"), format!("{FORMAT}\n").as_bytes())?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         disk.sync_dir(parent).map_err(Error::io("sync", parent))?;
     }
     Ok(cluster_id)

@@ -191,7 +191,9 @@ impl Group {
     }
 
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'_>> {
-        self.members.iter().map(|(id, member)| member.view(id, &self.protocol))
+        self.members
+            .iter()
+            .map(|(id, member)| member.view(id, &self.protocol))
     }
 
     /// The member that a request comes from, if it is of this generation.
@@ -202,7 +204,10 @@ impl Group {
         generation: i32,
     ) -> Result<&mut Member, ResponseError> {
         self.check_instance(id, instance)?;
-        let member = self.members.get_mut(id).ok_or(ResponseError::UnknownMemberId)?;
+        let member = self
+            .members
+            .get_mut(id)
+            .ok_or(ResponseError::UnknownMemberId)?;
         if generation != self.generation {
             return Err(ResponseError::IllegalGeneration);
         }
@@ -219,7 +224,9 @@ impl Group {
     }
 
     fn remove(&mut self, id: &str, now: Instant) {
-        let Some(member) = self.members.remove(id) else { return };
+        let Some(member) = self.members.remove(id) else {
+            return;
+        };
         if let Some(instance) = member.instance() {
             self.statics.remove(instance);
         }
@@ -236,7 +243,11 @@ impl Group {
                 member.refuse_sync(ResponseError::RebalanceInProgress);
             }
         }
-        self.not_before = if self.state == State::Empty { now + self.initial_delay } else { now };
+        self.not_before = if self.state == State::Empty {
+            now + self.initial_delay
+        } else {
+            now
+        };
         let patience = self.members.values().map(Member::rebalance_timeout).max();
         self.deadline = now + patience.unwrap_or_default();
         self.state = State::Preparing;

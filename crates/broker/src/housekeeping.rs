@@ -30,7 +30,11 @@ pub(crate) async fn keep(server: Arc<Server>) {
                 return Ok(());
             }
             sync_marks(&shared)?;
-            if round.is_multiple_of(ROUNDS) { tidy(&shared) } else { Ok(()) }
+            if round.is_multiple_of(ROUNDS) {
+                tidy(&shared)
+            } else {
+                Ok(())
+            }
         });
         match kept.await {
             Ok(()) => {}

@@ -119,15 +119,26 @@ impl Log {
             Verdict::Append => {}
             Verdict::Fenced => return Err(AppendError::Fenced),
             Verdict::OutOfOrder => return Err(AppendError::OutOfOrder),
-            Verdict::Duplicate { offset, next_offset } => {
-                return Ok(Appended { offset, next_offset, append_time: None, duplicate: true });
+            Verdict::Duplicate {
+                offset,
+                next_offset,
+            } => {
+                return Ok(Appended {
+                    offset,
+                    next_offset,
+                    append_time: None,
+                    duplicate: true,
+                });
             }
         }
         if self.broken {
-            return Err(AppendError::Disk(io::Error::other("an earlier append failed half-way")));
+            return Err(AppendError::Disk(io::Error::other(
+                "an earlier append failed half-way",
+            )));
         }
         if self.is_full(batch.len(), settings, now_ms) {
-            self.roll().map_err(|error| AppendError::Disk(io::Error::other(error)))?;
+            self.roll()
+                .map_err(|error| AppendError::Disk(io::Error::other(error)))?;
         }
         let append_time = settings.append_time.then_some(now_ms);
         let active = &mut self.active;
@@ -142,13 +153,20 @@ impl Log {
         active.began_ms.get_or_insert(now_ms);
         self.producers.note(&header, now_ms);
         let (offset, next_offset) = (header.base_offset, header.next_offset());
-        Ok(Appended { offset, next_offset, append_time, duplicate: false })
+        Ok(Appended {
+            offset,
+            next_offset,
+            append_time,
+            duplicate: false,
+        })
     }
 
     /// Whether a batch of `size` bytes belongs into a new segment.
     pub(crate) fn is_full(&self, size: usize, settings: &LogSettings, now_ms: i64) -> bool {
         let active = &self.active;
-        let old = active.began_ms.is_some_and(|began| now_ms - began > settings.segment_ms);
+        let old = active
+            .began_ms
+            .is_some_and(|began| now_ms - began > settings.segment_ms);
         // The index counts in 32 bits.
         let far = active.next_offset - active.base > i64::from(i32::MAX);
         active.size > 0 && (active.size + size as u64 > settings.segment_bytes || old || far)
@@ -159,14 +177,22 @@ impl Log {
     pub(crate) fn roll(&mut self) -> Result<(), Error> {
         let active = &self.active;
         let end = self.end();
-        active.file.sync().map_err(|source| Error::Sync { path: active.path.clone(), source })?;
+        active.file.sync().map_err(|source| Error::Sync {
+            path: active.path.clone(),
+            source,
+        })?;
         let index_path = active.path.with_extension("index");
-        active.index.save(&*self.disk, &index_path, active.next_offset, active.size)?;
+        active
+            .index
+            .save(&*self.disk, &index_path, active.next_offset, active.size)?;
         self.save_producers()?;
         let next = Active::create(&*self.disk, &self.folder, active.next_offset)?;
-        self.disk.sync_dir(&self.folder).map_err(Error::io("sync", &self.folder))?;
+        self.disk
+            .sync_dir(&self.folder)
+            .map_err(Error::io("sync", &self.folder))?;
         let full = std::mem::replace(&mut self.active, next);
-        self.closed.push_back(Arc::new(full.close(self.disk.clone())));
+        self.closed
+            .push_back(Arc::new(full.close(self.disk.clone())));
         self.set_synced(end);
         Ok(())
     }
@@ -177,7 +203,11 @@ impl Log {
         if end.offset == self.synced.offset {
             return None;
         }
-        Some(SyncJob { file: self.active.file.clone(), path: self.active.path.clone(), end })
+        Some(SyncJob {
+            file: self.active.file.clone(),
+            path: self.active.path.clone(),
+            end,
+        })
     }
 
     /// Moves the synced end forward.
@@ -186,7 +216,11 @@ impl Log {
     }
 
     pub(crate) fn end(&self) -> Point {
-        Point { offset: self.active.next_offset, segment: self.active.base, position: self.active.size }
+        Point {
+            offset: self.active.next_offset,
+            segment: self.active.base,
+            position: self.active.size,
+        }
     }
 
     pub(crate) fn synced(&self) -> Point {
@@ -198,7 +232,10 @@ impl Log {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { start_offset: self.start_offset, synced: self.synced }
+        Mark {
+            start_offset: self.start_offset,
+            synced: self.synced,
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -244,7 +281,11 @@ impl Log {
     /// Takes the expired segments out of the log and returns them; the caller makes the new start
     /// durable, then removes the files. A last segment whose records have all expired is closed
     /// first, as Kafka does.
-    pub(crate) fn retire(&mut self, settings: &LogSettings, now_ms: i64) -> Result<Vec<Arc<Closed>>, Error> {
+    pub(crate) fn retire(
+        &mut self,
+        settings: &LogSettings,
+        now_ms: i64,
+    ) -> Result<Vec<Arc<Closed>>, Error> {
         if self.active.size > 0 && is_old(self.active.index.newest(), settings, now_ms) {
             self.roll()?;
         }
@@ -264,9 +305,14 @@ impl Log {
     /// Makes the next open quick. Everything is synced afterwards.
     pub(crate) fn close(&mut self) -> Result<(), Error> {
         let active = &self.active;
-        active.file.sync().map_err(|source| Error::Sync { path: active.path.clone(), source })?;
+        active.file.sync().map_err(|source| Error::Sync {
+            path: active.path.clone(),
+            source,
+        })?;
         let index_path = active.path.with_extension("index");
-        active.index.save(&*self.disk, &index_path, active.next_offset, active.size)?;
+        active
+            .index
+            .save(&*self.disk, &index_path, active.next_offset, active.size)?;
         self.save_producers()?;
         self.set_synced(self.end());
         Ok(())
@@ -294,10 +340,20 @@ fn is_old(newest: i64, settings: &LogSettings, now_ms: i64) -> bool {
 impl Active {
     fn create(disk: &dyn Disk, folder: &Path, base: i64) -> Result<Active, Error> {
         let path = segment_path(folder, base);
-        let file = disk.open(&path, Mode::Append).map_err(Error::io("create", &path))?;
+        let file = disk
+            .open(&path, Mode::Append)
+            .map_err(Error::io("create", &path))?;
         // A roll that failed half-way may have left one.
         file.truncate(0).map_err(Error::io("truncate", &path))?;
-        Ok(Active { base, next_offset: base, size: 0, began_ms: None, index: Index::new(base), file, path })
+        Ok(Active {
+            base,
+            next_offset: base,
+            size: 0,
+            began_ms: None,
+            index: Index::new(base),
+            file,
+            path,
+        })
     }
 
     fn close(self, disk: Arc<dyn Disk>) -> Closed {

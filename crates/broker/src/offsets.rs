@@ -64,21 +64,39 @@ impl Offsets {
         now_ms: i64,
     ) -> Result<Offsets, Error> {
         let folder = data.join("offsets");
-        disk.create_dir(&folder).map_err(Error::io("create", &folder))?;
+        disk.create_dir(&folder)
+            .map_err(Error::io("create", &folder))?;
         disk.sync_dir(data).map_err(Error::io("sync", data))?;
         let names = disk.list(&folder).map_err(Error::io("list", &folder))?;
-        let edition = names.iter().filter_map(|name| name.parse::<u64>().ok()).max();
-        for name in names.iter().filter(|name| Some(name.as_str()) != edition.map(|n| n.to_string()).as_deref()) {
+        let edition = names
+            .iter()
+            .filter_map(|name| name.parse::<u64>().ok())
+            .max();
+        for name in names
+            .iter()
+            .filter(|name| Some(name.as_str()) != edition.map(|n| n.to_string()).as_deref())
+        {
             let path = folder.join(name);
             disk.remove_dir(&path).map_err(Error::io("remove", &path))?;
         }
         let edition = edition.unwrap_or(0);
         let current = folder.join(edition.to_string());
-        disk.create_dir(&current).map_err(Error::io("create", &current))?;
+        disk.create_dir(&current)
+            .map_err(Error::io("create", &current))?;
         disk.sync_dir(&folder).map_err(Error::io("sync", &folder))?;
         let log = Arc::new(Partition::open(&disk, &current, mode, clean, now_ms)?);
         let by_key = read_all(&log)?;
-        let offsets = Offsets { disk, folder, mode, state: Mutex::new(State { edition, log, by_key, first_bytes: 0 }) };
+        let offsets = Offsets {
+            disk,
+            folder,
+            mode,
+            state: Mutex::new(State {
+                edition,
+                log,
+                by_key,
+                first_bytes: 0,
+            }),
+        };
         offsets.compact_if_worth(now_ms)?;
         Ok(offsets)
     }
@@ -88,17 +106,41 @@ impl Offsets {
     }
 
     /// Writes commits; they count when the result is synced.
-    pub(crate) fn commit(&self, entries: Vec<(Key, Committed)>, now_ms: i64) -> Result<Pending, AppendError> {
-        self.change(entries.into_iter().map(|(key, committed)| (key, Some(committed))).collect(), now_ms)
+    pub(crate) fn commit(
+        &self,
+        entries: Vec<(Key, Committed)>,
+        now_ms: i64,
+    ) -> Result<Pending, AppendError> {
+        self.change(
+            entries
+                .into_iter()
+                .map(|(key, committed)| (key, Some(committed)))
+                .collect(),
+            now_ms,
+        )
     }
 
     /// Forgets the offsets for which `gone` holds.
-    pub(crate) fn forget(&self, gone: impl Fn(&Key) -> bool, now_ms: i64) -> Result<Pending, AppendError> {
-        let keys: Vec<_> = self.state().by_key.keys().filter(|key| gone(key)).cloned().collect();
+    pub(crate) fn forget(
+        &self,
+        gone: impl Fn(&Key) -> bool,
+        now_ms: i64,
+    ) -> Result<Pending, AppendError> {
+        let keys: Vec<_> = self
+            .state()
+            .by_key
+            .keys()
+            .filter(|key| gone(key))
+            .cloned()
+            .collect();
         self.change(keys.into_iter().map(|key| (key, None)).collect(), now_ms)
     }
 
-    fn change(&self, entries: Vec<(Key, Option<Committed>)>, now_ms: i64) -> Result<Pending, AppendError> {
+    fn change(
+        &self,
+        entries: Vec<(Key, Option<Committed>)>,
+        now_ms: i64,
+    ) -> Result<Pending, AppendError> {
         let mut state = self.state();
         if !entries.is_empty() {
             append(&state.log, &entries, now_ms)?;
@@ -116,18 +158,32 @@ impl Offsets {
     pub(crate) fn of_group(&self, group: &str) -> (Vec<(Key, Committed)>, Pending) {
         let state = self.state();
         let first = Key::first_of(group);
-        let found = state.by_key.range(first..).take_while(|(key, _)| key.group == group);
-        let found = found.map(|(key, committed)| (key.clone(), committed.clone())).collect();
+        let found = state
+            .by_key
+            .range(first..)
+            .take_while(|(key, _)| key.group == group);
+        let found = found
+            .map(|(key, committed)| (key.clone(), committed.clone()))
+            .collect();
         (found, state.pending())
     }
 
     pub(crate) fn has_group(&self, group: &str) -> bool {
-        self.state().by_key.range(Key::first_of(group)..).next().is_some_and(|(key, _)| key.group == group)
+        self.state()
+            .by_key
+            .range(Key::first_of(group)..)
+            .next()
+            .is_some_and(|(key, _)| key.group == group)
     }
 
     /// The names of all groups that have offsets.
     pub(crate) fn groups(&self) -> Vec<String> {
-        let mut groups: Vec<_> = self.state().by_key.keys().map(|key| key.group.clone()).collect();
+        let mut groups: Vec<_> = self
+            .state()
+            .by_key
+            .keys()
+            .map(|key| key.group.clone())
+            .collect();
         groups.dedup();
         groups
     }
@@ -142,13 +198,20 @@ impl Offsets {
         let edition = state.edition + 1;
         let aside = self.folder.join(format!("{edition}.new"));
         match self.disk.remove_dir(&aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &aside)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &aside)(error));
+            }
             _ => {}
         }
-        self.disk.create_dir(&aside).map_err(Error::io("create", &aside))?;
+        self.disk
+            .create_dir(&aside)
+            .map_err(Error::io("create", &aside))?;
         let log = Partition::open(&self.disk, &aside, self.mode, false, now_ms)?;
-        let entries: Vec<_> =
-            state.by_key.iter().map(|(key, committed)| (key.clone(), Some(committed.clone()))).collect();
+        let entries: Vec<_> = state
+            .by_key
+            .iter()
+            .map(|(key, committed)| (key.clone(), Some(committed.clone())))
+            .collect();
         for part in entries.chunks(BATCH) {
             append(&log, part, now_ms).map_err(|error| Error::Io {
                 doing: "write",
@@ -159,14 +222,22 @@ impl Offsets {
         log.close()?;
         drop(log);
         let current = self.folder.join(edition.to_string());
-        self.disk.rename(&aside, &current).map_err(Error::io("name", &current))?;
-        self.disk.sync_dir(&self.folder).map_err(Error::io("sync", &self.folder))?;
+        self.disk
+            .rename(&aside, &current)
+            .map_err(Error::io("name", &current))?;
+        self.disk
+            .sync_dir(&self.folder)
+            .map_err(Error::io("sync", &self.folder))?;
         // Those who wait for the old edition go on doing so: it is still synced, if nameless.
-        let log = Arc::new(Partition::open(&self.disk, &current, self.mode, true, now_ms)?);
+        let log = Arc::new(Partition::open(
+            &self.disk, &current, self.mode, true, now_ms,
+        )?);
         let old = std::mem::replace(&mut state.log, log);
         old.set_deleted();
         let path = self.folder.join(state.edition.to_string());
-        self.disk.remove_dir(&path).map_err(Error::io("remove", &path))?;
+        self.disk
+            .remove_dir(&path)
+            .map_err(Error::io("remove", &path))?;
         state.edition = edition;
         let bytes = state.log.log().bytes();
         state.first_bytes = bytes;
@@ -182,15 +253,29 @@ impl Offsets {
 impl State {
     fn pending(&self) -> Pending {
         let until = self.log.log().end().offset;
-        Pending { log: self.log.clone(), until }
+        Pending {
+            log: self.log.clone(),
+            until,
+        }
     }
 }
 
-fn append(log: &Partition, entries: &[(Key, Option<Committed>)], now_ms: i64) -> Result<(), AppendError> {
-    let encoded: Vec<_> =
-        entries.iter().map(|(key, committed)| (key.encode(), committed.as_ref().map(Committed::encode))).collect();
-    let records: Vec<_> =
-        encoded.iter().map(|(key, value)| NewRecord { key, value: value.as_deref() }).collect();
+fn append(
+    log: &Partition,
+    entries: &[(Key, Option<Committed>)],
+    now_ms: i64,
+) -> Result<(), AppendError> {
+    let encoded: Vec<_> = entries
+        .iter()
+        .map(|(key, committed)| (key.encode(), committed.as_ref().map(Committed::encode)))
+        .collect();
+    let records: Vec<_> = encoded
+        .iter()
+        .map(|(key, value)| NewRecord {
+            key,
+            value: value.as_deref(),
+        })
+        .collect();
     let batch = batch::build(&records, now_ms);
     let header = Header::parse(&batch).expect("a batch that was just built has a header");
     log.append(&batch, header, &SETTINGS, now_ms)?;
@@ -203,15 +288,23 @@ fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Error> {
     let mut offset = log.log().start_offset();
     let io = |error| Error::io("read", log.folder())(error);
     loop {
-        let Ok(Some(place)) = log.log().locate(offset) else { return Ok(by_key) };
+        let Ok(Some(place)) = log.log().locate(offset) else {
+            return Ok(by_key);
+        };
         let bytes = place.read(offset, 1 << 20, true).map_err(io)?;
         let mut rest = &bytes[..];
         if rest.is_empty() {
-            return Err(Error::corrupt(log.folder(), 0, format!("nothing can be read at offset {offset}")));
+            return Err(Error::corrupt(
+                log.folder(),
+                0,
+                format!("nothing can be read at offset {offset}"),
+            ));
         }
         while let Some(header) = Header::parse(rest) {
             for record in Records::new(&header, &rest[..header.size]).flatten() {
-                let Some(key) = record.key.and_then(Key::decode) else { continue };
+                let Some(key) = record.key.and_then(Key::decode) else {
+                    continue;
+                };
                 match record.value.and_then(Committed::decode) {
                     Some(committed) => by_key.insert(key, committed),
                     None => by_key.remove(&key),
@@ -229,21 +322,38 @@ mod tests {
     use crate::file::sim::SimDisk;
 
     fn key(group: &str, partition: i32) -> Key {
-        Key { group: group.into(), topic: "t".into(), partition }
+        Key {
+            group: group.into(),
+            topic: "t".into(),
+            partition,
+        }
     }
 
     fn at(offset: i64) -> Committed {
-        Committed { offset, leader_epoch: -1, metadata: "m".into() }
+        Committed {
+            offset,
+            leader_epoch: -1,
+            metadata: "m".into(),
+        }
     }
 
     #[test]
     fn only_what_was_synced_is_there_after_a_power_loss() {
         let disk = SimDisk::default();
         let open = |disk: &SimDisk| {
-            Offsets::open(Arc::new(disk.clone()), Path::new("d"), SyncMode::Group, false, 0).unwrap()
+            Offsets::open(
+                Arc::new(disk.clone()),
+                Path::new("d"),
+                SyncMode::Group,
+                false,
+                0,
+            )
+            .unwrap()
         };
         let offsets = open(&disk);
-        let pending = offsets.commit(vec![(key("g", 0), at(5)), (key("h", 0), at(6))], 0).unwrap();
+        let pending = offsets
+            .commit(vec![(key("g", 0), at(5)), (key("h", 0), at(6))], 0)
+            .unwrap();
         assert_eq!(pending.until, 2);
         pending.log.sync().unwrap();
         let _ = offsets.forget(|key| key.group == "h", 0).unwrap();
@@ -259,17 +369,36 @@ mod tests {
     #[test]
     fn a_smaller_edition_says_the_same() {
         let disk = SimDisk::default();
-        let offsets = Offsets::open(Arc::new(disk.clone()), Path::new("d"), SyncMode::Group, false, 0).unwrap();
+        let offsets = Offsets::open(
+            Arc::new(disk.clone()),
+            Path::new("d"),
+            SyncMode::Group,
+            false,
+            0,
+        )
+        .unwrap();
         let padding = "x".repeat(4000);
         for round in 0..3_000 {
-            let committed = Committed { offset: round, leader_epoch: 0, metadata: padding.clone() };
-            let _ = offsets.commit(vec![(key("g", (round % 7) as i32), committed)], 0).unwrap();
+            let committed = Committed {
+                offset: round,
+                leader_epoch: 0,
+                metadata: padding.clone(),
+            };
+            let _ = offsets
+                .commit(vec![(key("g", (round % 7) as i32), committed)], 0)
+                .unwrap();
         }
         let before = offsets.of_group("g").0;
         offsets.compact_if_worth(0).unwrap();
         assert!(offsets.log().log().bytes() < 100_000);
         assert_eq!(offsets.of_group("g").0, before);
-        let again = Offsets::open(Arc::new(disk.after_power_loss(0)), Path::new("d"), SyncMode::Group, false, 0);
+        let again = Offsets::open(
+            Arc::new(disk.after_power_loss(0)),
+            Path::new("d"),
+            SyncMode::Group,
+            false,
+            0,
+        );
         assert_eq!(again.unwrap().of_group("g").0, before);
     }
 }

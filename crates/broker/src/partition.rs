@@ -88,7 +88,12 @@ impl Partition {
     }
 
     /// Rolls if a batch of `size` bytes would not fit; waits for the disk.
-    pub(crate) fn roll_if_full(&self, size: usize, settings: &LogSettings, now_ms: i64) -> Result<(), Error> {
+    pub(crate) fn roll_if_full(
+        &self,
+        size: usize,
+        settings: &LogSettings,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let mut log = self.log();
         if log.is_full(size, settings, now_ms) {
             log.roll()?;
@@ -99,8 +104,13 @@ impl Partition {
 
     /// Syncs what was appended so far and shows it; waits for the disk.
     pub(crate) fn sync(&self) -> Result<bool, Error> {
-        let Some(job) = self.log().sync_job() else { return Ok(false) };
-        job.file.sync().map_err(|source| Error::Sync { path: job.path, source })?;
+        let Some(job) = self.log().sync_job() else {
+            return Ok(false);
+        };
+        job.file.sync().map_err(|source| Error::Sync {
+            path: job.path,
+            source,
+        })?;
         {
             let mut log = self.log();
             log.set_synced(job.end);
@@ -140,8 +150,14 @@ impl Partition {
     pub(crate) async fn synced(&self, offset: i64) -> Result<(), Deleted> {
         let mut watermark = self.watermark.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = watermark.wait_for(|shown| *shown >= offset || self.is_deleted()).await;
-        if self.high_watermark() >= offset { Ok(()) } else { Err(Deleted) }
+        let _ = watermark
+            .wait_for(|shown| *shown >= offset || self.is_deleted())
+            .await;
+        if self.high_watermark() >= offset {
+            Ok(())
+        } else {
+            Err(Deleted)
+        }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<i64> {

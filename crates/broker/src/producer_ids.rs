@@ -42,7 +42,11 @@ impl ProducerIds {
                 .map_err(|_| Error::corrupt(&path, 0, "this is not a number"))?,
             None => return Err(Error::corrupt(&path, 0, "the file is missing")),
         };
-        Ok(ProducerIds { disk, path, block: Mutex::new(Block { next: end, end }) })
+        Ok(ProducerIds {
+            disk,
+            path,
+            block: Mutex::new(Block { next: end, end }),
+        })
     }
 
     /// An id of its own; may wait for the disk.

@@ -3,8 +3,8 @@
 mod connection;
 pub(crate) mod frame;
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -65,7 +65,10 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: watc
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(server.config.limits.drain, drained).await.is_err() {
+    if tokio::time::timeout(server.config.limits.drain, drained)
+        .await
+        .is_err()
+    {
         tracing::warn!("some connections did not finish in time and are cut");
     }
 }
@@ -75,12 +78,20 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn take(server: &Arc<Server>, stream: TcpStream, connections: &mut JoinSet<()>, stop: &watch::Receiver<bool>) {
+fn take(
+    server: &Arc<Server>,
+    stream: TcpStream,
+    connections: &mut JoinSet<()>,
+    stop: &watch::Receiver<bool>,
+) {
     let counters = &server.counters;
     counters.connections_accepted.fetch_add(1, Relaxed);
     if counters.connections.load(Relaxed) >= server.config.limits.connections as u64 {
         counters.connections_refused.fetch_add(1, Relaxed);
-        tracing::warn!(limit = server.config.limits.connections, "too many connections, one more is closed");
+        tracing::warn!(
+            limit = server.config.limits.connections,
+            "too many connections, one more is closed"
+        );
         return;
     }
     counters.connections.fetch_add(1, Relaxed);

@@ -167,18 +167,31 @@ pub(crate) fn collect(server: &Server) -> Stats {
     let mut stats = server.counters.snapshot();
     let topics = server.topics.all().into_iter().map(|topic| TopicStats {
         name: topic.name.to_string(),
-        partitions: topic.partitions.iter().map(|partition| partition.stats()).collect(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| partition.stats())
+            .collect(),
     });
     stats.topics = topics.collect();
     let groups = server.coordinator.names().into_iter().filter_map(|name| {
-        let (state, members) =
-            server.coordinator.view(&name, |group| (group.state(), group.members().len()))?;
+        let (state, members) = server
+            .coordinator
+            .view(&name, |group| (group.state(), group.members().len()))?;
         let (committed, _) = server.coordinator.offsets.of_group(&name);
         let lags = committed.iter().map(|(key, committed)| {
-            let end = server.topics.partition(&key.topic, key.partition).map_or(0, |log| log.high_watermark());
+            let end = server
+                .topics
+                .partition(&key.topic, key.partition)
+                .map_or(0, |log| log.high_watermark());
             u64::try_from(end - committed.offset).unwrap_or(0)
         });
-        Some(GroupStats { lag: lags.sum(), name, state, members })
+        Some(GroupStats {
+            lag: lags.sum(),
+            name,
+            state,
+            members,
+        })
     });
     stats.groups = groups.collect();
     stats

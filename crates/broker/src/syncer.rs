@@ -46,10 +46,15 @@ impl Syncer {
         let threads = (0..threads)
             .map(|number| {
                 let shared = shared.clone();
-                thread::Builder::new().name(format!("log-sync-{number}")).spawn(move || shared.work())
+                thread::Builder::new()
+                    .name(format!("log-sync-{number}"))
+                    .spawn(move || shared.work())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Syncer { shared, threads: Mutex::new(threads) })
+        Ok(Syncer {
+            shared,
+            threads: Mutex::new(threads),
+        })
     }
 
     /// Has a partition synced soon.
@@ -122,7 +127,10 @@ impl Shared {
             if let Some(partition) = queue.partitions.pop_front() {
                 return Some(partition);
             }
-            queue = self.work.wait(queue).expect("no holder of the queue panics");
+            queue = self
+                .work
+                .wait(queue)
+                .expect("no holder of the queue panics");
         }
     }
 

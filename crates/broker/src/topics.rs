@@ -85,9 +85,15 @@ impl Topics {
             changing: Mutex::new(()),
         };
         for folder in [topics.live(), topics.deleted()] {
-            topics.disk.create_dir(&folder).map_err(Error::io("create", &folder))?;
+            topics
+                .disk
+                .create_dir(&folder)
+                .map_err(Error::io("create", &folder))?;
         }
-        topics.disk.sync_dir(data).map_err(Error::io("sync", data))?;
+        topics
+            .disk
+            .sync_dir(data)
+            .map_err(Error::io("sync", data))?;
         topics.remove_rubbish()?;
         let live = topics.live();
         for name in topics.disk.list(&live).map_err(Error::io("list", &live))? {
@@ -98,7 +104,11 @@ impl Topics {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Topic>> {
-        self.by_name.read().expect("no holder panics").get(name).cloned()
+        self.by_name
+            .read()
+            .expect("no holder panics")
+            .get(name)
+            .cloned()
     }
 
     pub(crate) fn find_id(&self, id: Uuid) -> Option<Arc<Topic>> {
@@ -107,12 +117,23 @@ impl Topics {
 
     pub(crate) fn partition(&self, name: &str, number: i32) -> Option<Arc<Partition>> {
         let number = usize::try_from(number).ok()?;
-        self.by_name.read().expect("no holder panics").get(name)?.partitions.get(number).cloned()
+        self.by_name
+            .read()
+            .expect("no holder panics")
+            .get(name)?
+            .partitions
+            .get(number)
+            .cloned()
     }
 
     /// All topics, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
-        self.by_name.read().expect("no holder panics").values().cloned().collect()
+        self.by_name
+            .read()
+            .expect("no holder panics")
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn defaults(&self) -> &TopicDefaults {
@@ -127,7 +148,11 @@ impl Topics {
         config: TopicConfig,
         now_ms: i64,
     ) -> Result<Arc<Topic>, Refused> {
-        let partitions = if partitions == -1 { self.defaults.partitions } else { partitions };
+        let partitions = if partitions == -1 {
+            self.defaults.partitions
+        } else {
+            partitions
+        };
         if !(1..=MOST_PARTITIONS).contains(&partitions) {
             return Err(Refused::Partitions);
         }
@@ -158,19 +183,33 @@ impl Topics {
         self.make_partition_folders(aside, 0..partitions)?;
         self.save(aside, name, id, partitions, &config)?;
         // File names have at most 255 bytes; the name in here is for people, `topic` has it whole.
-        let folder = self.live().join(format!("{:.200}~{}", name.as_str(), id.simple()));
-        self.disk.rename(aside, &folder).map_err(Error::io("name", &folder))?;
+        let folder = self
+            .live()
+            .join(format!("{:.200}~{}", name.as_str(), id.simple()));
+        self.disk
+            .rename(aside, &folder)
+            .map_err(Error::io("name", &folder))?;
         let live = self.live();
-        self.disk.sync_dir(&live).map_err(Error::io("sync", &live))?;
+        self.disk
+            .sync_dir(&live)
+            .map_err(Error::io("sync", &live))?;
         self.open_topic(&folder, false, now_ms)
     }
 
-    fn make_partition_folders(&self, folder: &Path, numbers: std::ops::Range<i32>) -> Result<(), Error> {
+    fn make_partition_folders(
+        &self,
+        folder: &Path,
+        numbers: std::ops::Range<i32>,
+    ) -> Result<(), Error> {
         for number in numbers {
             let path = folder.join(number.to_string());
-            self.disk.create_dir(&path).map_err(Error::io("create", &path))?;
+            self.disk
+                .create_dir(&path)
+                .map_err(Error::io("create", &path))?;
         }
-        self.disk.sync_dir(folder).map_err(Error::io("sync", folder))
+        self.disk
+            .sync_dir(folder)
+            .map_err(Error::io("sync", folder))
     }
 
     /// Gives a topic more partitions, up to `partitions` in all; waits for the disk.
@@ -184,10 +223,27 @@ impl Topics {
         self.make_partition_folders(&topic.folder, now..partitions)?;
         let mut all = topic.partitions.clone();
         for number in now..partitions {
-            all.push(Arc::new(self.open_partition(&topic.folder, number, false, now_ms)?));
+            all.push(Arc::new(self.open_partition(
+                &topic.folder,
+                number,
+                false,
+                now_ms,
+            )?));
         }
-        self.save(&topic.folder, &topic.name, topic.id, partitions, &topic.config)?;
-        self.put(self.topic(topic.name.clone(), topic.id, all, topic.config.clone(), &topic.folder));
+        self.save(
+            &topic.folder,
+            &topic.name,
+            topic.id,
+            partitions,
+            &topic.config,
+        )?;
+        self.put(self.topic(
+            topic.name.clone(),
+            topic.id,
+            all,
+            topic.config.clone(),
+            &topic.folder,
+        ));
         Ok(())
     }
 
@@ -200,8 +256,20 @@ impl Topics {
         let _change = self.changing.lock().expect("no holder panics");
         let topic = self.find(name).ok_or(Refused::Unknown)?;
         let config = change(&topic.config).map_err(Refused::Config)?;
-        self.save(&topic.folder, &topic.name, topic.id, topic.partitions.len() as i32, &config)?;
-        self.put(self.topic(topic.name.clone(), topic.id, topic.partitions.clone(), config, &topic.folder));
+        self.save(
+            &topic.folder,
+            &topic.name,
+            topic.id,
+            topic.partitions.len() as i32,
+            &config,
+        )?;
+        self.put(self.topic(
+            topic.name.clone(),
+            topic.id,
+            topic.partitions.clone(),
+            config,
+            &topic.folder,
+        ));
         Ok(())
     }
 
@@ -213,21 +281,33 @@ impl Topics {
         for partition in &topic.partitions {
             partition.set_deleted();
         }
-        self.disk.rename(&topic.folder, &grave).map_err(Error::io("delete", &topic.folder))?;
+        self.disk
+            .rename(&topic.folder, &grave)
+            .map_err(Error::io("delete", &topic.folder))?;
         self.by_name.write().expect("no holder panics").remove(name);
         for folder in [self.deleted(), self.live()] {
-            self.disk.sync_dir(&folder).map_err(Error::io("sync", &folder))?;
+            self.disk
+                .sync_dir(&folder)
+                .map_err(Error::io("sync", &folder))?;
         }
-        self.disk.remove_dir(&grave).map_err(Error::io("remove", &grave))?;
+        self.disk
+            .remove_dir(&grave)
+            .map_err(Error::io("remove", &grave))?;
         Ok(())
     }
 
     fn remove_rubbish(&self) -> Result<(), Error> {
         for (folder, sign) in [(self.live(), "~"), (self.deleted(), "")] {
-            for name in self.disk.list(&folder).map_err(Error::io("list", &folder))? {
+            for name in self
+                .disk
+                .list(&folder)
+                .map_err(Error::io("list", &folder))?
+            {
                 if name.starts_with(sign) {
                     let path = folder.join(name);
-                    self.disk.remove_dir(&path).map_err(Error::io("remove", &path))?;
+                    self.disk
+                        .remove_dir(&path)
+                        .map_err(Error::io("remove", &path))?;
                 }
             }
         }
@@ -239,10 +319,14 @@ impl Topics {
         let bytes = file::read_whole(&*self.disk, &path)?;
         let bytes = bytes.ok_or_else(|| Error::corrupt(&path, 0, "the file is missing"))?;
         let saved = parse(&String::from_utf8_lossy(&bytes));
-        let (name, id, count, config) =
-            saved.ok_or_else(|| Error::corrupt(&path, 0, "this is not the description of a topic"))?;
+        let (name, id, count, config) = saved
+            .ok_or_else(|| Error::corrupt(&path, 0, "this is not the description of a topic"))?;
         let partitions = (0..count)
-            .map(|number| Ok(Arc::new(self.open_partition(folder, number, clean, now_ms)?)))
+            .map(|number| {
+                Ok(Arc::new(
+                    self.open_partition(folder, number, clean, now_ms)?,
+                ))
+            })
             .collect::<Result<_, Error>>()?;
         Ok(self.topic(name, id, partitions, config, folder))
     }
@@ -257,11 +341,31 @@ impl Topics {
     ) -> Topic {
         let log_settings = config.log_settings(&self.defaults);
         let max_message_bytes = config.max_message_bytes(&self.defaults);
-        Topic { name, id, partitions, config, log_settings, max_message_bytes, folder: folder.to_owned() }
+        Topic {
+            name,
+            id,
+            partitions,
+            config,
+            log_settings,
+            max_message_bytes,
+            folder: folder.to_owned(),
+        }
     }
 
-    fn open_partition(&self, topic: &Path, number: i32, clean: bool, now_ms: i64) -> Result<Partition, Error> {
-        Partition::open(&self.disk, &topic.join(number.to_string()), self.mode, clean, now_ms)
+    fn open_partition(
+        &self,
+        topic: &Path,
+        number: i32,
+        clean: bool,
+        now_ms: i64,
+    ) -> Result<Partition, Error> {
+        Partition::open(
+            &self.disk,
+            &topic.join(number.to_string()),
+            self.mode,
+            clean,
+            now_ms,
+        )
     }
 
     fn save(
@@ -281,7 +385,10 @@ impl Topics {
 
     fn put(&self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
-        self.by_name.write().expect("no holder panics").insert(topic.name.clone(), topic.clone());
+        self.by_name
+            .write()
+            .expect("no holder panics")
+            .insert(topic.name.clone(), topic.clone());
         topic
     }
 
@@ -307,5 +414,10 @@ fn parse(text: &str) -> Option<(TopicName, Uuid, i32, TopicConfig)> {
             _ => config.set(key.strip_prefix("config.")?, value).ok()?,
         }
     }
-    Some((name?, id?, partitions.filter(|count| (1..=MOST_PARTITIONS).contains(count))?, config))
+    Some((
+        name?,
+        id?,
+        partitions.filter(|count| (1..=MOST_PARTITIONS).contains(count))?,
+        config,
+    ))
 }

@@ -7,14 +7,17 @@ mod change;
 mod key;
 mod log;
 mod replay;
+mod role;
 mod send;
 mod simulate;
 mod tenant;
+mod up;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{client::Target, output::Output};
+use self::role::RoleName;
+use crate::{client::Target, output::Output, role::ProjectionName};
 
 /// What a company's ads are doing on Meta, with the proof kept.
 #[derive(Debug, Parser)]
@@ -33,6 +36,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start everything in one process, on one data folder
+    Up(up::Up),
     /// Read ads: list, show, history, watch, count
     Ads(ads::Ads),
     /// Show who did what and when, newest first
@@ -56,6 +61,28 @@ enum Command {
     Topics(log::Topics),
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
+    /// Role: the embedded log alone
+    Broker,
+    /// Role: webhooks in
+    Ingress,
+    /// Role: events in, events out
+    Engine {
+        #[command(subcommand)]
+        name: role::EngineName,
+    },
+    /// Role: events into one read model
+    Projector {
+        #[arg(value_enum)]
+        name: ProjectionName,
+    },
+    /// Role: reads over gRPC
+    Query,
+    /// Role: decisions of people in, over gRPC
+    Command,
+    /// Make topics, logins, schemas and generations for the roles; safe to repeat
+    Migrate,
+    /// Print the commented default configuration
+    Config,
 }
 
 impl Cli {
@@ -76,6 +103,15 @@ impl Cli {
         } = self;
         let mut out = Output::new(json);
         match command {
+            Command::Up(up) => up.run(&target, &mut out).await?,
+            Command::Broker => role::run(RoleName::Broker, &target).await?,
+            Command::Ingress => role::run(RoleName::Ingress, &target).await?,
+            Command::Engine { name } => role::run(RoleName::Engine(name), &target).await?,
+            Command::Projector { name } => role::run(RoleName::Projector(name), &target).await?,
+            Command::Query => role::run(RoleName::Query, &target).await?,
+            Command::Command => role::run(RoleName::Command, &target).await?,
+            Command::Migrate => role::migrate(&target, &mut out).await?,
+            Command::Config => role::config(&mut out)?,
             Command::Ads(ads) => ads.run(&target, &mut out).await?,
             Command::Activity(activity) => activity.run(&target, &mut out).await?,
             Command::Notifications(notifications) => notifications.run(&target, &mut out).await?,

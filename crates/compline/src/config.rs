@@ -1,7 +1,11 @@
 //! The settings of every role, in one shape. What each key means stands in
 //! `compline.default.toml`, which is also where the defaults are.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use compline_eventlog::LogConfig;
@@ -119,18 +123,30 @@ pub struct ClusterSettings {
 
 impl Settings {
     /// The defaults, `file`, and this process's environment.
-    pub fn load(file: Option<&std::path::Path>) -> Result<Self> {
-        let variables = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self::load_from(file, variables)
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        Self::load_from(file, environment())
+    }
+
+    /// As [`Settings::load`], but by default only warnings are logged.
+    pub fn load_quiet(file: Option<&Path>) -> Result<Self> {
+        let defaults = DEFAULTS.replacen("log = \"info\"", "log = \"warn\"", 1);
+        Self::load_layers(&defaults, file, environment())
     }
 
     /// As [`Settings::load`], with a given environment.
     pub fn load_from(
-        file: Option<&std::path::Path>,
+        file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self> {
-        let mut layers = Layers::new().defaults(DEFAULTS);
+        Self::load_layers(DEFAULTS, file, variables)
+    }
+
+    fn load_layers(
+        defaults: &str,
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        let mut layers = Layers::new().defaults(defaults);
         if let Some(file) = file {
             layers = layers.file(file);
         }
@@ -163,6 +179,11 @@ impl Settings {
         self.postgres.options()?;
         Ok(())
     }
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn invalid(key: &str, found: &str, expected: &str) -> ConfigError {

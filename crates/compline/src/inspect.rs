@@ -65,16 +65,18 @@ impl Inspector {
         .fetch_all(&mut self.conn)
         .await?;
         rows.into_iter()
-            .map(|(reader, generation, live, topic, partition, next_offset)| {
-                Ok(Checkpoint {
-                    reader,
-                    generation,
-                    live,
-                    topic: topic.parse()?,
-                    partition: Partition(partition),
-                    next_offset: Offset(next_offset),
-                })
-            })
+            .map(
+                |(reader, generation, live, topic, partition, next_offset)| {
+                    Ok(Checkpoint {
+                        reader,
+                        generation,
+                        live,
+                        topic: topic.parse()?,
+                        partition: Partition(partition),
+                        next_offset: Offset(next_offset),
+                    })
+                },
+            )
             .collect()
     }
 
@@ -126,4 +128,4 @@ impl Inspector {
 }
 
 /// The problem under which the projection `activity` counts what has expired.
-const EXPIRED: &str = "expired";
+const EXPIRED: &str = "nobody connected the account in time";

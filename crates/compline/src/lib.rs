@@ -9,11 +9,16 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod inspect;
+pub mod metric;
 pub mod output;
 pub mod problem;
+pub mod process;
 pub mod replay;
+pub mod role;
 pub mod show;
 pub mod simulate;
 pub mod street;
+pub mod up;
 pub mod webhook;
 pub mod wire_json;

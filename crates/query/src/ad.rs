@@ -144,9 +144,10 @@ impl AdService for AdApi {
         let body = request.get_ref();
         let account = match body.ad_account_id.as_str() {
             "" => None,
-            id => Some(id.parse::<AdAccountId>().map_err(|wrong| {
-                error::invalid_argument("ad_account_id", wrong.to_string())
-            })?),
+            id => Some(
+                id.parse::<AdAccountId>()
+                    .map_err(|wrong| error::invalid_argument("ad_account_id", wrong.to_string()))?,
+            ),
         };
 
         let asked = body.consistency.clone();

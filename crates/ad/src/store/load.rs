@@ -333,9 +333,16 @@ pub(super) async fn load_told(
     state: &mut State,
 ) -> Result<(), sqlx::Error> {
     let tenants_of = |account: &AdAccountId| {
-        let watching = state.watches.get(account).into_iter().flat_map(BTreeMap::keys);
+        let watching = state
+            .watches
+            .get(account)
+            .into_iter()
+            .flat_map(BTreeMap::keys);
         let named = named.tenants.get(account).into_iter().flatten();
-        watching.chain(named).copied().collect::<BTreeSet<TenantId>>()
+        watching
+            .chain(named)
+            .copied()
+            .collect::<BTreeSet<TenantId>>()
     };
     let (mut tenants, mut accounts, mut ads) = (Vec::new(), Vec::new(), Vec::new());
     for (account, ad) in &named.ads {

@@ -111,8 +111,10 @@ pub(crate) async fn store(conn: &mut PgConnection, mut state: State) -> Result<(
     }
 
     if !progress.is_empty() {
-        let (partitions, reached): (Vec<i32>, Vec<OffsetDateTime>) =
-            progress.into_iter().map(|(partition, at)| (partition.0, at)).unzip();
+        let (partitions, reached): (Vec<i32>, Vec<OffsetDateTime>) = progress
+            .into_iter()
+            .map(|(partition, at)| (partition.0, at))
+            .unzip();
         sqlx::query!(
             "INSERT INTO progress (source_partition, recorded_at)
              SELECT * FROM unnest($1::integer[], $2::timestamptz[])
@@ -210,7 +212,14 @@ async fn store_pending(conn: &mut PgConnection, pending: Pending) -> Result<(), 
         return Ok(());
     }
     let mut keys = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut rest = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut rest = (
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+    );
     for (place, waiting) in added {
         keys.0.push(place.account.to_string());
         keys.1.push(place.partition.0);
@@ -232,8 +241,16 @@ async fn store_pending(conn: &mut PgConnection, pending: Pending) -> Result<(), 
                      $6::uuid[], $7::uuid[], $8::text[], $9::bytea[], $10::text[])
              AS added (account_id, source_partition, record_offset, ordinal, recorded_at, event_id,
                        correlation_id, traceparent, body, owed_to)",
-        &keys.0, &keys.1, &keys.2, &keys.3, &rest.0, &rest.1,
-        &rest.2 as &[Option<uuid::Uuid>], &rest.3, &rest.4, &rest.5,
+        &keys.0,
+        &keys.1,
+        &keys.2,
+        &keys.3,
+        &rest.0,
+        &rest.1,
+        &rest.2 as &[Option<uuid::Uuid>],
+        &rest.3,
+        &rest.4,
+        &rest.5,
     )
     .execute(conn)
     .await?;

@@ -159,7 +159,15 @@ mod tests {
         for good in ["1703500800", "\"1703500800\"", "1703500800123"] {
             assert_eq!(read(good), Ok(1_703_500_800), "{good}");
         }
-        let all_bad = ["-1", "1.5", "\"\"", "\"soon\"", "true", "[1]", "9223372036854775807"];
+        let all_bad = [
+            "-1",
+            "1.5",
+            "\"\"",
+            "\"soon\"",
+            "true",
+            "[1]",
+            "9223372036854775807",
+        ];
         for bad in all_bad {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -8,7 +8,11 @@ use crate::world::*;
 fn raised(statuses: &[&str]) -> Vec<String> {
     let mut inputs = vec![connect(0, Duration::ZERO, ONE, "5")];
     for (offset, status) in (0..).zip(statuses) {
-        inputs.push(webhook(offset, Duration::ZERO, relayed("5", T + offset, "9", status)));
+        inputs.push(webhook(
+            offset,
+            Duration::ZERO,
+            relayed("5", T + offset, "9", status),
+        ));
     }
     lines(&decide(&inputs))
         .into_iter()
@@ -23,9 +27,15 @@ fn ads() {
         (&["ACTIVE", "PAUSED", "PENDING_REVIEW", "ACTIVE"], &[]),
         (&["DISAPPROVED"], &["1 CRITICAL"]),
         (&["WITH_ISSUES", "ACTIVE"], &["1 WARNING", "1 INFO"]),
-        (&["PENDING_BILLING_INFO", "PENDING_REVIEW", "ACTIVE"], &["1 WARNING", "1 INFO"]),
+        (
+            &["PENDING_BILLING_INFO", "PENDING_REVIEW", "ACTIVE"],
+            &["1 WARNING", "1 INFO"],
+        ),
         (&["DISAPPROVED", "DELETED", "ACTIVE"], &["1 CRITICAL"]),
-        (&["DISAPPROVED", "ACTIVE", "PAUSED", "ACTIVE"], &["1 CRITICAL", "1 INFO"]),
+        (
+            &["DISAPPROVED", "ACTIVE", "PAUSED", "ACTIVE"],
+            &["1 CRITICAL", "1 INFO"],
+        ),
         (&["DISAPPROVED", "DISAPPROVED"], &["1 CRITICAL"]),
     ];
     for (statuses, expected) in table {
@@ -60,7 +70,10 @@ fn accounts() {
         }
         let outputs = decide(&inputs);
         let last = lines(&outputs).pop().expect("something was told");
-        let severity = last.split(' ').nth(1).filter(|word| word.to_uppercase() == *word);
+        let severity = last
+            .split(' ')
+            .nth(1)
+            .filter(|word| word.to_uppercase() == *word);
         assert_eq!(severity, expected, "{old} to {new}: {last}");
     }
 }

@@ -2,9 +2,7 @@
 
 use compline_ad::{AdEngine, State};
 use compline_engine::{Engine, Outputs};
-use compline_event::{
-    Event, TenantId, Topic, account_events::AccountStatusChanged,
-};
+use compline_event::{Event, TenantId, Topic, account_events::AccountStatusChanged};
 use time::Duration;
 
 use crate::world::*;
@@ -35,7 +33,10 @@ fn a_duplicate_is_dropped_and_only_within_the_time_of_retries() {
     inputs.push(webhook(3, 36 * HOUR, anew));
     assert_eq!(
         statuses(&inputs),
-        ["\"\" to \"DISAPPROVED\" at 0", "\"DISAPPROVED\" to \"ACTIVE\" at 10"]
+        [
+            "\"\" to \"DISAPPROVED\" at 0",
+            "\"DISAPPROVED\" to \"ACTIVE\" at 10"
+        ]
     );
     inputs.push(webhook(4, 37 * HOUR, &disapproved));
     assert_eq!(statuses(&inputs)[2], "\"\" to \"DISAPPROVED\" at 0, late");
@@ -45,21 +46,45 @@ fn a_duplicate_is_dropped_and_only_within_the_time_of_retries() {
 fn back_and_forth_is_four_changes_and_a_stamp_anew_is_none() {
     let mut inputs = connected();
     for (offset, status) in [(0, "A"), (1, "D"), (2, "A"), (3, "D"), (4, "D")] {
-        inputs.push(webhook(offset, Duration::ZERO, relayed("5", T + offset, "9", status)));
+        inputs.push(webhook(
+            offset,
+            Duration::ZERO,
+            relayed("5", T + offset, "9", status),
+        ));
     }
     assert_eq!(
         statuses(&inputs),
-        ["\"\" to \"A\" at 0", "\"A\" to \"D\" at 1", "\"D\" to \"A\" at 2", "\"A\" to \"D\" at 3"]
+        [
+            "\"\" to \"A\" at 0",
+            "\"A\" to \"D\" at 1",
+            "\"D\" to \"A\" at 2",
+            "\"A\" to \"D\" at 3"
+        ]
     );
     let outputs = decide(&inputs);
-    assert_eq!(outputs.len(), 8, "a change and an activity each: {:#?}", lines(&outputs));
+    assert_eq!(
+        outputs.len(),
+        8,
+        "a change and an activity each: {:#?}",
+        lines(&outputs)
+    );
 }
 
 #[test]
 fn late_goes_to_the_history_and_equal_times_go_by_log_order() {
     let mut inputs = connected();
-    for (offset, time, status) in [(0, 5, "A"), (1, 4, "D"), (2, 5, "P"), (3, 6, "P"), (4, 5, "Q")] {
-        inputs.push(webhook(offset, Duration::ZERO, relayed("5", T + time, "9", status)));
+    for (offset, time, status) in [
+        (0, 5, "A"),
+        (1, 4, "D"),
+        (2, 5, "P"),
+        (3, 6, "P"),
+        (4, 5, "Q"),
+    ] {
+        inputs.push(webhook(
+            offset,
+            Duration::ZERO,
+            relayed("5", T + time, "9", status),
+        ));
     }
     assert_eq!(
         statuses(&inputs),
@@ -82,10 +107,18 @@ fn a_fetch_is_asked_for_each_time_until_a_status_comes() {
         r#"{"field":"field_changed","value":{"object_id":"9","object_type":"ad","changed_fields":["effective_status"]}}"#,
     );
     let mut inputs = connected();
-    inputs.push(webhook(0, Duration::ZERO, relayed("5", T - 1, "9", "ACTIVE")));
+    inputs.push(webhook(
+        0,
+        Duration::ZERO,
+        relayed("5", T - 1, "9", "ACTIVE"),
+    ));
     inputs.push(webhook(1, Duration::ZERO, &touch));
     inputs.push(webhook(2, Duration::ZERO, &touch));
-    inputs.push(webhook(3, Duration::ZERO, relayed("5", T + 1, "9", "ACTIVE")));
+    inputs.push(webhook(
+        3,
+        Duration::ZERO,
+        relayed("5", T + 1, "9", "ACTIVE"),
+    ));
     inputs.push(webhook(4, Duration::ZERO, &touch));
     assert_eq!(
         statuses(&inputs),
@@ -103,7 +136,12 @@ fn a_fetch_is_asked_for_each_time_until_a_status_comes() {
 fn issues_are_raised_once_each_until_they_end() {
     let issue = |time: i64, code: &str| {
         let value = format!(r#"{{"id":"9","level":"AD","error_code":"{code}"}}"#);
-        body("ad_account", "5", T + time, &format!(r#"{{"field":"with_issues_ad_objects","value":{value}}}"#))
+        body(
+            "ad_account",
+            "5",
+            T + time,
+            &format!(r#"{{"field":"with_issues_ad_objects","value":{value}}}"#),
+        )
     };
     let bodies = [
         issue(0, "1"),
@@ -146,7 +184,11 @@ fn an_account_of_two_tenants_is_told_to_both() {
         connect(0, Duration::ZERO, ONE, "act_5"),
         connect(1, Duration::ZERO, TWO, "5"),
         webhook(0, Duration::ZERO, relayed("5", T, "9", "PAUSED")),
-        webhook(1, Duration::ZERO, body("ad_account", "5", T, r#"{"field":"new"}"#)),
+        webhook(
+            1,
+            Duration::ZERO,
+            body("ad_account", "5", T, r#"{"field":"new"}"#),
+        ),
     ];
     let outputs = decide(&inputs);
     let tenants: Vec<TenantId> = outputs.iter().map(|output| output.tenant).collect();
@@ -165,10 +207,16 @@ fn a_thousand_changes_in_one_body_are_applied_in_order() {
     };
     let changes: Vec<String> = (0..1_000).map(change).collect();
     let mut inputs = connected();
-    inputs.push(webhook(0, Duration::ZERO, body("ad_account", "5", T, &changes.join(","))));
+    inputs.push(webhook(
+        0,
+        Duration::ZERO,
+        body("ad_account", "5", T, &changes.join(",")),
+    ));
     let outputs = decide(&inputs);
     let changed = outputs.iter().filter_map(|output| match &output.event {
-        Event::AdStatusChanged(e) => Some((e.ad_id.clone(), e.old_status.clone(), e.new_status.clone())),
+        Event::AdStatusChanged(e) => {
+            Some((e.ad_id.clone(), e.old_status.clone(), e.new_status.clone()))
+        }
         _ => None,
     });
     let mut known = std::collections::BTreeMap::<String, String>::new();
@@ -182,14 +230,22 @@ fn a_thousand_changes_in_one_body_are_applied_in_order() {
 
 #[test]
 fn more_changes_than_any_sender_sends_are_cut_off_aloud() {
-    let change = |n: usize| format!(r#"{{"field":"ad_status","value":{{"ad_id":"{n}","status":"A"}}}}"#);
+    let change =
+        |n: usize| format!(r#"{{"field":"ad_status","value":{{"ad_id":"{n}","status":"A"}}}}"#);
     let changes: Vec<String> = (0..5_100).map(change).collect();
     let mut inputs = connected();
-    inputs.push(webhook(0, Duration::ZERO, body("ad_account", "5", T, &changes.join(","))));
+    inputs.push(webhook(
+        0,
+        Duration::ZERO,
+        body("ad_account", "5", T, &changes.join(",")),
+    ));
     let outputs = decide(&inputs);
     assert_eq!(outputs.len(), 2 * 5_000 + 1);
     let last = lines(&outputs).pop().unwrap();
-    assert!(last.ends_with("more than 5000 changes; the rest is passed over"), "{last}");
+    assert!(
+        last.ends_with("more than 5000 changes; the rest is passed over"),
+        "{last}"
+    );
 }
 
 #[test]
@@ -212,12 +268,37 @@ fn connections_obey_the_verdict() {
     let off = |offset, request, version| asking(disconnect(offset, at, ONE, "5"), request, version);
     let table = [
         ("stale: never connected", vec![on(0, 1, Some(1))], 0),
-        ("stale is remembered", vec![on(0, 1, Some(1)), on(1, 1, None)], 0),
+        (
+            "stale is remembered",
+            vec![on(0, 1, Some(1)), on(1, 1, None)],
+            0,
+        ),
         ("effective", vec![on(0, 1, Some(0))], 1),
-        ("stale disconnect", vec![on(0, 1, None), off(1, 2, Some(0))], 1),
-        ("repeated connect", vec![on(0, 1, None), off(1, 2, Some(1)), on(2, 1, None)], 0),
-        ("repeated disconnect", vec![on(0, 1, None), off(1, 2, None), on(2, 3, None), off(3, 2, None)], 1),
-        ("connecting what is connected counts", vec![on(0, 1, None), on(1, 2, None), off(2, 3, Some(2))], 0),
+        (
+            "stale disconnect",
+            vec![on(0, 1, None), off(1, 2, Some(0))],
+            1,
+        ),
+        (
+            "repeated connect",
+            vec![on(0, 1, None), off(1, 2, Some(1)), on(2, 1, None)],
+            0,
+        ),
+        (
+            "repeated disconnect",
+            vec![
+                on(0, 1, None),
+                off(1, 2, None),
+                on(2, 3, None),
+                off(3, 2, None),
+            ],
+            1,
+        ),
+        (
+            "connecting what is connected counts",
+            vec![on(0, 1, None), on(1, 2, None), off(2, 3, Some(2))],
+            0,
+        ),
     ];
     for (why, mut inputs, told) in table {
         inputs.push(hook());
@@ -256,10 +337,20 @@ fn an_accounts_status_has_a_version_too() {
         let change = format!(
             r#"{{"field":"ad_account","value":{{"id":"5","account_status":{status},"disable_reason":{reason}}}}}"#
         );
-        webhook(offset, Duration::ZERO, body("application", "1", T + time, &change))
+        webhook(
+            offset,
+            Duration::ZERO,
+            body("application", "1", T + time, &change),
+        )
     };
     let mut inputs = connected();
-    inputs.extend([told(0, 5, 1, 0), told(1, 4, 2, 1), told(2, 6, 1, 0), told(3, 7, 2, 1), told(4, 8, 2, 3)]);
+    inputs.extend([
+        told(0, 5, 1, 0),
+        told(1, 4, 2, 1),
+        told(2, 6, 1, 0),
+        told(3, 7, 2, 1),
+        told(4, 8, 2, 3),
+    ]);
     let said: Vec<String> = lines(&decide(&inputs))
         .into_iter()
         .filter(|line| line.starts_with("1 account 5"))
@@ -273,4 +364,23 @@ fn an_accounts_status_has_a_version_too() {
             "1 account 5: 2 to 2, reason 3 at 8",
         ]
     );
+}
+
+/// What the decision costs beside the writes that it leads to.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "measures optimised code")]
+fn deciding_is_cheap() {
+    let mut inputs = connected();
+    inputs.extend((0..100_000).map(|n| {
+        let (ad, status) = (n % 5_000, ["ACTIVE", "DISAPPROVED"][n / 5_000 % 2]);
+        let n = i64::try_from(n).expect("small");
+        let ad = format!("2384920384{ad:04}");
+        webhook(n, Duration::ZERO, relayed("5", T + n, &ad, status))
+    }));
+    let start = std::time::Instant::now();
+    let outputs = decide(&inputs);
+    let rate = 100_000.0 / start.elapsed().as_secs_f64();
+    assert!(outputs.len() > 200_000, "{}", outputs.len());
+    println!("{rate:.0} changes a second");
+    assert!(rate > 50_000.0, "{rate:.0} changes a second on one core");
 }

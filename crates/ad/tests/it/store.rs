@@ -4,7 +4,7 @@ use std::time::Duration as Wait;
 
 use compline_ad::AdEngine;
 use compline_engine::{Engine, Output, Outputs};
-use compline_event::{Event, Recorded};
+use compline_event::Recorded;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -19,6 +19,17 @@ mod database;
 use database::Database;
 
 const HOUR: Duration = Duration::HOUR;
+
+const TABLES: [&str; 8] = [
+    "account_state",
+    "ad_state",
+    "pending",
+    "progress",
+    "seen_change",
+    "seen_request",
+    "watch",
+    "watch_span",
+];
 
 /// One batch, as the frame does it.
 async fn batch(conn: &mut PgConnection, inputs: &[Recorded]) -> anyhow::Result<Vec<Output>> {
@@ -36,7 +47,9 @@ async fn batch(conn: &mut PgConnection, inputs: &[Recorded]) -> anyhow::Result<V
 async fn tick(conn: &mut PgConnection, after: Duration) -> anyhow::Result<Vec<Output>> {
     let mut transaction = conn.begin().await?;
     let mut outputs = Outputs::default();
-    AdEngine.tick(&mut transaction, START + after, &mut outputs).await?;
+    AdEngine
+        .tick(&mut transaction, START + after, &mut outputs)
+        .await?;
     transaction.commit().await?;
     Ok(outputs.into_vec())
 }
@@ -46,18 +59,30 @@ async fn count(conn: &mut PgConnection, table: &str) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(query).fetch_one(conn).await?)
 }
 
+async fn empty(conn: &mut PgConnection) -> anyhow::Result<()> {
+    for table in TABLES {
+        let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
+        sqlx::query(delete).execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn any_split_into_batches_gives_the_same_outputs() -> anyhow::Result<()> {
     let mut runner = TestRunner::deterministic();
+    let database = Database::new().await?;
+    let mut conn = database.connect().await?;
     let mut told = 0;
-    for case in 0..60 {
-        let inputs = laws::inputs().new_tree(&mut runner).expect("a tree").current();
+    for case in 0..40 {
+        let inputs = laws::inputs()
+            .new_tree(&mut runner)
+            .expect("a tree")
+            .current();
         let cuts = proptest::collection::vec(1..8_usize, inputs.len())
             .new_tree(&mut runner)
             .expect("a tree")
             .current();
-        let database = Database::new().await?;
-        let mut conn = database.connect().await?;
+        empty(&mut conn).await?;
         let mut rest = inputs.as_slice();
         let mut outputs = Vec::new();
         for cut in cuts {
@@ -86,8 +111,11 @@ async fn a_webhook_and_its_connection_at_once_are_told_once() -> anyhow::Result<
         let database = Database::new().await?;
         let mut first = database.connect().await?;
         let mut second = database.connect().await?;
-        let (before, after): (&[Recorded], &[Recorded]) =
-            if webhook_first { (&hooks, &connection) } else { (&connection, &hooks) };
+        let (before, after): (&[Recorded], &[Recorded]) = if webhook_first {
+            (&hooks, &connection)
+        } else {
+            (&connection, &hooks)
+        };
 
         // The first holds its locks, its state unwritten, while the second comes.
         let mut transaction = first.begin().await?;
@@ -95,7 +123,10 @@ async fn a_webhook_and_its_connection_at_once_are_told_once() -> anyhow::Result<
         let after = after.to_vec();
         let mut waiting = tokio::spawn(async move { batch(&mut second, &after).await });
         let early = tokio::time::timeout(Wait::from_millis(300), &mut waiting).await;
-        assert!(early.is_err(), "the second read before the first had written");
+        assert!(
+            early.is_err(),
+            "the second read before the first had written"
+        );
 
         let mut outputs = Outputs::default();
         for input in before {
@@ -126,7 +157,11 @@ async fn many_at_once_neither_lose_nor_double_nor_deadlock() -> anyhow::Result<(
                 for n in 0..10_i64 {
                     let account = format!("5{}", (n * i64::from(partition + 1) + round) % 10);
                     let ad = format!("{partition}00{n}{round}");
-                    let mut hook = webhook(round * 10 + n, Duration::ZERO, relayed(&account, T, &ad, "ACTIVE"));
+                    let mut hook = webhook(
+                        round * 10 + n,
+                        Duration::ZERO,
+                        relayed(&account, T, &ad, "ACTIVE"),
+                    );
                     hook.at.partition.0 = partition;
                     inputs.push(hook);
                 }
@@ -187,9 +222,18 @@ async fn a_large_backlog_is_applied_chunk_by_chunk_in_order() -> anyhow::Result<
     let mut conn = database.connect().await?;
     let body_of = |offset: i64| {
         let changes: Vec<String> = (0..1_000)
-            .map(|n| format!(r#"{{"field":"ad_status","value":{{"ad_id":"{}","status":"S{offset}.{n}"}}}}"#, n % ADS))
+            .map(|n| {
+                format!(
+                    r#"{{"field":"ad_status","value":{{"ad_id":"{}","status":"S{offset}.{n}"}}}}"#,
+                    n % ADS
+                )
+            })
             .collect();
-        webhook(offset, Duration::ZERO, body("ad_account", "5", T + offset, &changes.join(",")))
+        webhook(
+            offset,
+            Duration::ZERO,
+            body("ad_account", "5", T + offset, &changes.join(",")),
+        )
     };
     let mut inputs: Vec<Recorded> = (0..5).map(body_of).collect();
     for input in &inputs {
@@ -200,7 +244,12 @@ async fn a_large_backlog_is_applied_chunk_by_chunk_in_order() -> anyhow::Result<
     let last = webhook(5, 2 * HOUR, relayed("5", T + 5, "0", "LAST"));
     let left = disconnect(1, 3 * HOUR, ONE, "5");
     let after = webhook(6, 4 * HOUR, relayed("5", T + 6, "0", "NOBODY"));
-    let more = [connection.clone(), last.clone(), left.clone(), after.clone()];
+    let more = [
+        connection.clone(),
+        last.clone(),
+        left.clone(),
+        after.clone(),
+    ];
     assert_eq!(batch(&mut conn, &more).await?, []);
 
     let mut told = Vec::new();
@@ -218,7 +267,11 @@ async fn a_large_backlog_is_applied_chunk_by_chunk_in_order() -> anyhow::Result<
     inputs.extend(more);
     assert_eq!(told, decide(&inputs));
     assert_eq!(told.len(), 2 * 5_001);
-    assert_eq!(count(&mut conn, "pending").await?, 1, "nobody's still waits");
+    assert_eq!(
+        count(&mut conn, "pending").await?,
+        1,
+        "nobody's still waits"
+    );
     Ok(())
 }
 
@@ -233,7 +286,11 @@ async fn content_ids_are_forgotten_by_how_far_the_fold_is() -> anyhow::Result<()
     tick(&mut conn, 24 * 7 * HOUR).await?;
     let told = batch(&mut conn, &[webhook(1, 36 * HOUR, &first)]).await?;
     assert_eq!(told, []);
-    batch(&mut conn, &[webhook(2, 38 * HOUR, relayed("5", T + 1, "9", "A"))]).await?;
+    batch(
+        &mut conn,
+        &[webhook(2, 38 * HOUR, relayed("5", T + 1, "9", "A"))],
+    )
+    .await?;
     tick(&mut conn, Duration::ZERO).await?;
     assert_eq!(count(&mut conn, "seen_change").await?, 1);
     Ok(())
@@ -264,7 +321,8 @@ async fn the_query_role_sees_no_table_and_no_tenant_is_in_the_open() -> anyhow::
     )
     .fetch_all(&mut conn)
     .await?;
-    assert_eq!(tables.len(), 8);
+    let names: Vec<&str> = tables.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, TABLES);
     for (table, forced, has_tenant, readable) in tables {
         assert_eq!(forced, has_tenant, "{table}");
         assert!(!readable, "{table}");
@@ -272,29 +330,14 @@ async fn the_query_role_sees_no_table_and_no_tenant_is_in_the_open() -> anyhow::
     Ok(())
 }
 
-/// Of 100,000 changes a second, the pure part must do at least half on one core,
-/// without optimisation a tenth of that.
-#[test]
-fn deciding_is_cheap() {
-    let mut inputs = vec![connect(0, Duration::ZERO, ONE, "5")];
-    inputs.extend((0..20_000).map(|n| {
-        let (ad, status) = (format!("2384920384{:04}", n % 5_000), ["ACTIVE", "PAUSED"][n / 5_000 % 2]);
-        let n = i64::try_from(n).expect("small");
-        webhook(n, Duration::ZERO, relayed("5", T + n, &ad, status))
-    }));
-    let start = std::time::Instant::now();
-    let outputs = decide(&inputs);
-    let rate = 20_000.0 / start.elapsed().as_secs_f64();
-    let told = outputs.iter().filter(|output| matches!(output.event, Event::AdStatusChanged(_)));
-    assert_eq!(told.count(), 20_000);
-    println!("{rate:.0} changes a second");
-    assert!(rate > if cfg!(debug_assertions) { 5_000.0 } else { 50_000.0 }, "{rate:.0}");
-}
-
 /// How a test connects: as the engine's own role.
 fn engine_role(options: PgConnectOptions, schema: &str) -> PgConnectOptions {
     options
         .username("compline_engine")
         .password(database::PASSWORD)
-        .options([("search_path", schema), ("lock_timeout", "5s"), ("statement_timeout", "8s")])
+        .options([
+            ("search_path", schema),
+            ("lock_timeout", "5s"),
+            ("statement_timeout", "8s"),
+        ])
 }

@@ -22,11 +22,18 @@ fn bodies() -> [String; 3] {
         r#"{{"object":"ad_account","entry":[{{"id":"5","time":{},"changed_fields":["effective_status"]}}]}}"#,
         T + 2
     );
-    [body("ad_account", "5", T, &two), relayed("5", T + 1, "9", "ACTIVE"), fields]
+    [
+        body("ad_account", "5", T, &two),
+        relayed("5", T + 1, "9", "ACTIVE"),
+        fields,
+    ]
 }
 
 fn webhooks() -> Vec<Recorded> {
-    (0..).zip(bodies()).map(|(offset, body)| webhook(offset, Duration::ZERO, body)).collect()
+    (0..)
+        .zip(bodies())
+        .map(|(offset, body)| webhook(offset, Duration::ZERO, body))
+        .collect()
 }
 
 #[test]
@@ -48,7 +55,10 @@ fn webhooks_first_or_connection_first_is_the_same() {
     otherwise.retain(|output| !unread(output));
     assert_eq!(told, otherwise);
     assert_eq!(told.len(), 8, "{:#?}", lines(&told));
-    assert!(told.iter().all(|output| output.about.topic == compline_event::Topic::WebhookMeta));
+    assert!(
+        told.iter()
+            .all(|output| output.about.topic == compline_event::Topic::WebhookMeta)
+    );
 }
 
 #[test]
@@ -95,6 +105,8 @@ fn unread_parts_of_unknown_accounts_are_the_operators() {
     let said = lines(&decide(&webhooks()));
     assert_eq!(
         said,
-        ["0 unrecognized meta_webhook \"ad_account\" \"brand_new\" of \"5\": this field of this object is not followed"]
+        [
+            "0 unrecognized meta_webhook \"ad_account\" \"brand_new\" of \"5\": this field of this object is not followed"
+        ]
     );
 }

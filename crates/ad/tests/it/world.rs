@@ -15,16 +15,16 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
 /// When everything begins; the records' own clock.
-pub const START: OffsetDateTime = datetime!(2026-03-01 12:00 UTC);
+pub(crate) const START: OffsetDateTime = datetime!(2026-03-01 12:00 UTC);
 
 /// `START` as Meta writes it.
-pub const T: i64 = 1_772_366_400;
+pub(crate) const T: i64 = 1_772_366_400;
 
-pub const ONE: TenantId = TenantId::new(Uuid::from_u128(1));
-pub const TWO: TenantId = TenantId::new(Uuid::from_u128(2));
+pub(crate) const ONE: TenantId = TenantId::new(Uuid::from_u128(1));
+pub(crate) const TWO: TenantId = TenantId::new(Uuid::from_u128(2));
 
 /// A webhook at `offset` of webhook.meta/0, recorded `after` the start.
-pub fn webhook(offset: i64, after: Duration, body: impl AsRef<[u8]>) -> Recorded {
+pub(crate) fn webhook(offset: i64, after: Duration, body: impl AsRef<[u8]>) -> Recorded {
     let event = Event::WebhookReceived(WebhookReceived {
         body: body.as_ref().to_vec().into(),
         ..Default::default()
@@ -32,7 +32,7 @@ pub fn webhook(offset: i64, after: Duration, body: impl AsRef<[u8]>) -> Recorded
     record(Topic::WebhookMeta, offset, after, None, event)
 }
 
-pub fn connect(offset: i64, after: Duration, tenant: TenantId, account: &str) -> Recorded {
+pub(crate) fn connect(offset: i64, after: Duration, tenant: TenantId, account: &str) -> Recorded {
     let event = Event::AccountConnected(AccountConnected {
         ad_account_id: account.to_owned(),
         precondition: Some(request(offset.unsigned_abs().into(), None)),
@@ -41,7 +41,12 @@ pub fn connect(offset: i64, after: Duration, tenant: TenantId, account: &str) ->
     record(Topic::Account, offset, after, Some(tenant), event)
 }
 
-pub fn disconnect(offset: i64, after: Duration, tenant: TenantId, account: &str) -> Recorded {
+pub(crate) fn disconnect(
+    offset: i64,
+    after: Duration,
+    tenant: TenantId,
+    account: &str,
+) -> Recorded {
     let event = Event::AccountDisconnected(AccountDisconnected {
         ad_account_id: account.to_owned(),
         precondition: Some(request(offset.unsigned_abs().into(), None)),
@@ -50,7 +55,7 @@ pub fn disconnect(offset: i64, after: Duration, tenant: TenantId, account: &str)
 }
 
 /// The command's precondition, replaced.
-pub fn asking(mut record: Recorded, request_id: u128, version: Option<u64>) -> Recorded {
+pub(crate) fn asking(mut record: Recorded, request_id: u128, version: Option<u64>) -> Recorded {
     let precondition = Some(request(request_id, version));
     match &mut record.envelope.event {
         Event::AccountConnected(event) => event.precondition = precondition,
@@ -67,7 +72,7 @@ fn request(request_id: u128, expected_version: Option<u64>) -> Precondition {
     }
 }
 
-pub fn record(
+pub(crate) fn record(
     topic: Topic,
     offset: i64,
     after: Duration,
@@ -100,26 +105,26 @@ pub fn record(
 }
 
 /// A body of one entry.
-pub fn body(object: &str, entry_id: &str, time: i64, changes: &str) -> String {
+pub(crate) fn body(object: &str, entry_id: &str, time: i64, changes: &str) -> String {
     format!(
         r#"{{"object":"{object}","entry":[{{"id":"{entry_id}","time":{time},"changes":[{changes}]}}]}}"#
     )
 }
 
 /// What our relay sends.
-pub fn relayed(account: &str, time: i64, ad: &str, status: &str) -> String {
+pub(crate) fn relayed(account: &str, time: i64, ad: &str, status: &str) -> String {
     format!(
         r#"{{"entry":[{{"id":"{account}","time":{time},"changes":[{{"field":"ad_status","value":{{"ad_id":"{ad}","ad_account_id":"{account}","status":"{status}"}}}}]}}]}}"#
     )
 }
 
 /// Decides the inputs one after another, with one memory.
-pub fn decide(inputs: &[Recorded]) -> Vec<Output> {
+pub(crate) fn decide(inputs: &[Recorded]) -> Vec<Output> {
     let mut state = State::default();
     decide_on(&mut state, inputs)
 }
 
-pub fn decide_on(state: &mut State, inputs: &[Recorded]) -> Vec<Output> {
+pub(crate) fn decide_on(state: &mut State, inputs: &[Recorded]) -> Vec<Output> {
     let mut outputs = Outputs::default();
     for input in inputs {
         AdEngine
@@ -129,17 +134,17 @@ pub fn decide_on(state: &mut State, inputs: &[Recorded]) -> Vec<Output> {
     outputs.into_vec()
 }
 
-pub fn lines(outputs: &[Output]) -> Vec<String> {
+pub(crate) fn lines(outputs: &[Output]) -> Vec<String> {
     outputs.iter().map(line).collect()
 }
 
 /// The id that the frame gives an output.
-pub fn id(output: &Output) -> EventId {
+pub(crate) fn id(output: &Output) -> EventId {
     EventId::derived(AdEngine::NAME, output.about, &output.slot)
 }
 
 /// Everything that an event says, in one line.
-pub fn line(output: &Output) -> String {
+pub(crate) fn line(output: &Output) -> String {
     let tenant = output.tenant.as_uuid().as_u128();
     let since = |at: &Option<_>| {
         let at = at.as_ref().and_then(timestamp::from_proto).expect("a time");
@@ -156,8 +161,16 @@ pub fn line(output: &Output) -> String {
             since(&e.changed_at),
             if e.late { ", late" } else { "" },
             if e.fetch_needed { ", fetch" } else { "" },
-            if e.reason.is_empty() { String::new() } else { format!(", {}", e.reason) },
-            if e.placements.is_empty() { String::new() } else { format!(", on {:?}", e.placements) },
+            if e.reason.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", e.reason)
+            },
+            if e.placements.is_empty() {
+                String::new()
+            } else {
+                format!(", on {:?}", e.placements)
+            },
         ),
         Event::AdIssueRaised(e) => format!(
             "issue of {} {}/{}: {:?} {:?} {:?} at {}",

@@ -30,11 +30,16 @@ pub(super) fn describe(server: &Server, ask: DescribeConfigsRequest) -> Describe
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match settings(server, resource, ask.include_synonyms, ask.include_documentation) {
+        match settings(
+            server,
+            resource,
+            ask.include_synonyms,
+            ask.include_documentation,
+        ) {
             Ok(configs) => result.with_configs(configs),
-            Err((error, message)) => {
-                result.with_error_code(error.code()).with_error_message(Some(text(&message)))
-            }
+            Err((error, message)) => result
+                .with_error_code(error.code())
+                .with_error_message(Some(text(&message))),
         }
     });
     DescribeConfigsResponse::default().with_results(results.collect())
@@ -49,7 +54,10 @@ fn settings(
     let config = match resource.resource_type {
         TOPIC => {
             let topic = server.topics.find(&resource.resource_name);
-            topic.ok_or_else(|| refusal(Refused::Unknown))?.config.clone()
+            topic
+                .ok_or_else(|| refusal(Refused::Unknown))?
+                .config
+                .clone()
         }
         BROKER => return Ok(broker_settings(server)),
         other => return Err(unknown_resource(other)),
@@ -58,41 +66,56 @@ fn settings(
         let keys = resource.configuration_keys.as_ref();
         keys.is_none_or(|keys| keys.iter().any(|wanted| &**wanted == key))
     };
-    let settings = SETTINGS.iter().filter(|setting| wanted(setting.key)).map(|setting| {
-        let (value, is_set) = config.get(setting, server.topics.defaults());
-        let source = if is_set { SET_FOR_TOPIC } else { DEFAULT };
-        let mut synonyms = Vec::new();
-        if with_synonyms {
-            let default = (setting.default)(server.topics.defaults());
-            synonyms.extend(is_set.then(|| synonym(setting.key, &value, SET_FOR_TOPIC)));
-            synonyms.push(synonym(setting.key, &default, DEFAULT));
-        }
-        DescribeConfigsResourceResult::default()
-            .with_name(text(setting.key))
-            .with_value(Some(text(&value)))
-            .with_config_source(source)
-            .with_config_type(setting.kind as i8)
-            .with_synonyms(synonyms)
-            .with_documentation(with_help.then(|| text(setting.help)))
-    });
+    let settings = SETTINGS
+        .iter()
+        .filter(|setting| wanted(setting.key))
+        .map(|setting| {
+            let (value, is_set) = config.get(setting, server.topics.defaults());
+            let source = if is_set { SET_FOR_TOPIC } else { DEFAULT };
+            let mut synonyms = Vec::new();
+            if with_synonyms {
+                let default = (setting.default)(server.topics.defaults());
+                synonyms.extend(is_set.then(|| synonym(setting.key, &value, SET_FOR_TOPIC)));
+                synonyms.push(synonym(setting.key, &default, DEFAULT));
+            }
+            DescribeConfigsResourceResult::default()
+                .with_name(text(setting.key))
+                .with_value(Some(text(&value)))
+                .with_config_source(source)
+                .with_config_type(setting.kind as i8)
+                .with_synonyms(synonyms)
+                .with_documentation(with_help.then(|| text(setting.help)))
+        });
     Ok(settings.collect())
 }
 
 fn synonym(key: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
-    DescribeConfigsSynonym::default().with_name(text(key)).with_value(Some(text(value))).with_source(source)
+    DescribeConfigsSynonym::default()
+        .with_name(text(key))
+        .with_value(Some(text(value)))
+        .with_source(source)
 }
 
 /// What clients and tools look up of a broker.
 fn broker_settings(server: &Server) -> Vec<DescribeConfigsResourceResult> {
     let config = &server.config;
     let settings = [
-        ("auto.create.topics.enable", config.auto_create_topics.to_string()),
+        (
+            "auto.create.topics.enable",
+            config.auto_create_topics.to_string(),
+        ),
         ("broker.id", config.node_id.to_string()),
         ("default.replication.factor", "1".into()),
-        ("log.retention.bytes", config.topics.retention_bytes.to_string()),
+        (
+            "log.retention.bytes",
+            config.topics.retention_bytes.to_string(),
+        ),
         ("log.retention.ms", config.topics.retention_ms.to_string()),
         ("log.segment.bytes", config.topics.segment_bytes.to_string()),
-        ("message.max.bytes", config.topics.max_message_bytes.to_string()),
+        (
+            "message.max.bytes",
+            config.topics.max_message_bytes.to_string(),
+        ),
         ("min.insync.replicas", "1".into()),
         ("num.partitions", config.topics.partitions.to_string()),
         ("unclean.leader.election.enable", "false".into()),
@@ -108,14 +131,21 @@ fn broker_settings(server: &Server) -> Vec<DescribeConfigsResourceResult> {
 }
 
 fn unknown_resource(kind: i8) -> Refusal {
-    (ResponseError::InvalidRequest, format!("resources of type {kind} have no settings here"))
+    (
+        ResponseError::InvalidRequest,
+        format!("resources of type {kind} have no settings here"),
+    )
 }
 
 /// The older way: what is not named goes back to its default.
 pub(super) async fn replace(server: Arc<Server>, ask: AlterConfigsRequest) -> AlterConfigsResponse {
     let mut responses = Vec::with_capacity(ask.resources.len());
     for resource in ask.resources {
-        let changes = resource.configs.into_iter().map(|config| (config.name, config.value)).collect::<Vec<_>>();
+        let changes = resource
+            .configs
+            .into_iter()
+            .map(|config| (config.name, config.value))
+            .collect::<Vec<_>>();
         let change = move |_: &TopicConfig| {
             let mut config = TopicConfig::default();
             for (key, value) in &changes {
@@ -126,15 +156,22 @@ pub(super) async fn replace(server: Arc<Server>, ask: AlterConfigsRequest) -> Al
             Ok(config)
         };
         let name = resource.resource_name.clone();
-        let changed = apply(&server, resource.resource_type, name, ask.validate_only, change).await;
+        let changed = apply(
+            &server,
+            resource.resource_type,
+            name,
+            ask.validate_only,
+            change,
+        )
+        .await;
         let response = alter_configs_response::AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);
         responses.push(match changed {
             Ok(()) => response,
-            Err((error, message)) => {
-                response.with_error_code(error.code()).with_error_message(Some(text(&message)))
-            }
+            Err((error, message)) => response
+                .with_error_code(error.code())
+                .with_error_message(Some(text(&message))),
         });
     }
     AlterConfigsResponse::default().with_responses(responses)
@@ -160,24 +197,38 @@ pub(super) async fn alter(
                     // The only list there is has one possible member.
                     (APPEND, Some(value)) => config.set(&change.name, value)?,
                     (_, value) => {
-                        let found = value.as_ref().map(|value| value.to_string()).unwrap_or_default();
+                        let found = value
+                            .as_ref()
+                            .map(|value| value.to_string())
+                            .unwrap_or_default();
                         let must = "be set, deleted or appended to";
-                        return Err(ConfigError::Value { key: change.name.to_string(), found, must });
+                        return Err(ConfigError::Value {
+                            key: change.name.to_string(),
+                            found,
+                            must,
+                        });
                     }
                 }
             }
             Ok(config)
         };
         let name = resource.resource_name.clone();
-        let changed = apply(&server, resource.resource_type, name, ask.validate_only, change).await;
+        let changed = apply(
+            &server,
+            resource.resource_type,
+            name,
+            ask.validate_only,
+            change,
+        )
+        .await;
         let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);
         responses.push(match changed {
             Ok(()) => response,
-            Err((error, message)) => {
-                response.with_error_code(error.code()).with_error_message(Some(text(&message)))
-            }
+            Err((error, message)) => response
+                .with_error_code(error.code())
+                .with_error_message(Some(text(&message))),
         });
     }
     IncrementalAlterConfigsResponse::default().with_responses(responses)

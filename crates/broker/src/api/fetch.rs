@@ -53,7 +53,10 @@ pub(super) fn fetch(server: Arc<Server>, request: Request, ask: FetchRequest) ->
         let wanted = resolve(&server, &ask);
         let (found, memory) = wait(&server, &ask, &wanted).await;
         let bytes: usize = found.iter().map(|found| found.records.len()).sum();
-        server.counters.bytes_fetched.fetch_add(bytes as u64, Relaxed);
+        server
+            .counters
+            .bytes_fetched
+            .fetch_add(bytes as u64, Relaxed);
         let mut frame = request.frame(&respond(&ask, &wanted, found));
         frame.memory = memory;
         frame
@@ -82,10 +85,13 @@ async fn wait(
     ask: &FetchRequest,
     wanted: &[Wanted],
 ) -> (Vec<Found>, Option<OwnedSemaphorePermit>) {
-    let patience = Duration::from_millis(u64::try_from(ask.max_wait_ms).unwrap_or(0)).min(LONGEST_WAIT);
+    let patience =
+        Duration::from_millis(u64::try_from(ask.max_wait_ms).unwrap_or(0)).min(LONGEST_WAIT);
     let until = Instant::now() + patience;
     let least = usize::try_from(ask.min_bytes).unwrap_or(0);
-    let most = usize::try_from(ask.max_bytes).unwrap_or(0).min(server.config.limits.fetch_bytes);
+    let most = usize::try_from(ask.max_bytes)
+        .unwrap_or(0)
+        .min(server.config.limits.fetch_bytes);
     let mut watches: Vec<watch::Receiver<i64>> = Vec::new();
     loop {
         // Watched before it is looked at, so that nothing comes in between unseen.
@@ -103,7 +109,10 @@ async fn wait(
         drop(memory);
         if watches.is_empty() {
             // The second look is the one that counts.
-            watches = wanted.iter().filter_map(|wanted| Some(wanted.log.as_ref()?.watch())).collect();
+            watches = wanted
+                .iter()
+                .filter_map(|wanted| Some(wanted.log.as_ref()?.watch()))
+                .collect();
             if !watches.is_empty() {
                 continue;
             }
@@ -113,10 +122,19 @@ async fn wait(
 }
 
 async fn any_change(watches: &mut [watch::Receiver<i64>]) {
-    let mut changes: Vec<_> = watches.iter_mut().map(|watch| Box::pin(watch.changed())).collect();
+    let mut changes: Vec<_> = watches
+        .iter_mut()
+        .map(|watch| Box::pin(watch.changed()))
+        .collect();
     poll_fn(|context| {
-        let changed = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
-        if changed { Poll::Ready(()) } else { Poll::Pending }
+        let changed = changes
+            .iter_mut()
+            .any(|change| change.as_mut().poll(context).is_ready());
+        if changed {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }
@@ -141,7 +159,13 @@ fn locate(wanted: &Wanted) -> Found {
         Err(_) => (None, Some(ResponseError::OffsetOutOfRange)),
     };
     let (high_watermark, start_offset) = (log.synced().offset, log.start_offset());
-    Found { error, high_watermark, start_offset, place, records: Bytes::new() }
+    Found {
+        error,
+        high_watermark,
+        start_offset,
+        place,
+        records: Bytes::new(),
+    }
 }
 
 /// Waits for memory to read into.
@@ -151,13 +175,23 @@ async fn reserve(
     found: &[Found],
     most: usize,
 ) -> Option<OwnedSemaphorePermit> {
-    let with_data = wanted.iter().zip(found).filter(|(_, found)| found.place.is_some());
-    let size: usize = with_data.map(|(wanted, _)| wanted.max_bytes.min(most)).sum();
+    let with_data = wanted
+        .iter()
+        .zip(found)
+        .filter(|(_, found)| found.place.is_some());
+    let size: usize = with_data
+        .map(|(wanted, _)| wanted.max_bytes.min(most))
+        .sum();
     let size = size.min(most).min(server.config.limits.fetch_memory_bytes);
     if size == 0 {
         return None;
     }
-    server.fetch_memory.clone().acquire_many_owned(size as u32).await.ok()
+    server
+        .fetch_memory
+        .clone()
+        .acquire_many_owned(size as u32)
+        .await
+        .ok()
 }
 
 /// Gives back what was reserved and not needed.
@@ -168,7 +202,10 @@ fn keep(memory: Option<OwnedSemaphorePermit>, bytes: usize) -> Option<OwnedSemap
 }
 
 async fn read(wanted: &[Wanted], found: Vec<Found>, most: usize) -> Vec<Found> {
-    if found.iter().all(|found| found.place.as_ref().is_none_or(Place::is_recent)) {
+    if found
+        .iter()
+        .all(|found| found.place.as_ref().is_none_or(Place::is_recent))
+    {
         return read_now(wanted, found, most);
     }
     let wanted = wanted.to_vec();
@@ -181,7 +218,9 @@ fn read_now(wanted: &[Wanted], mut found: Vec<Found>, most: usize) -> Vec<Found>
     let mut left = most;
     let mut is_first = true;
     for (wanted, found) in wanted.iter().zip(&mut found) {
-        let Some(place) = found.place.take() else { continue };
+        let Some(place) = found.place.take() else {
+            continue;
+        };
         if left == 0 && !is_first {
             break;
         }
@@ -204,9 +243,17 @@ fn respond(ask: &FetchRequest, wanted: &[Wanted], found: Vec<Found>) -> FetchRes
     let mut parts = wanted.iter().zip(found);
     let mut responses = Vec::with_capacity(ask.topics.len());
     for topic in &ask.topics {
-        let partitions = parts.by_ref().take(topic.partitions.len()).map(part).collect();
+        let partitions = parts
+            .by_ref()
+            .take(topic.partitions.len())
+            .map(part)
+            .collect();
         let name: TopicName = topic.topic.clone();
-        responses.push(FetchableTopicResponse::default().with_topic(name).with_partitions(partitions));
+        responses.push(
+            FetchableTopicResponse::default()
+                .with_topic(name)
+                .with_partitions(partitions),
+        );
     }
     FetchResponse::default().with_responses(responses)
 }

@@ -11,10 +11,10 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{
-    BrokerId, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
-    ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
+    BrokerId, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -31,25 +31,41 @@ pub(super) fn code(result: Result<(), ResponseError>) -> i16 {
     result.err().map_or(0, |error| error.code())
 }
 
-pub(super) fn find_coordinator(server: &Server, ask: FindCoordinatorRequest, version: i16) -> FindCoordinatorResponse {
+pub(super) fn find_coordinator(
+    server: &Server,
+    ask: FindCoordinatorRequest,
+    version: i16,
+) -> FindCoordinatorResponse {
     let node = BrokerId(server.config.node_id);
-    let (host, port) = (text(&server.advertised.host), i32::from(server.advertised.port));
+    let (host, port) = (
+        text(&server.advertised.host),
+        i32::from(server.advertised.port),
+    );
     // The one refusal that clients take as final, instead of asking again and again.
-    let no_transactions = (ask.key_type != GROUP).then_some(ResponseError::TransactionalIdAuthorizationFailed);
+    let no_transactions =
+        (ask.key_type != GROUP).then_some(ResponseError::TransactionalIdAuthorizationFailed);
     let error = no_transactions.map_or(0, |error| error.code());
     let message = no_transactions.map(|_| text("this broker has no transactions"));
     if version < 4 {
-        let found = FindCoordinatorResponse::default().with_error_code(error).with_error_message(message);
+        let found = FindCoordinatorResponse::default()
+            .with_error_code(error)
+            .with_error_message(message);
         return match no_transactions {
             Some(_) => found.with_node_id(BrokerId(-1)).with_port(-1),
             None => found.with_node_id(node).with_host(host).with_port(port),
         };
     }
     let found = ask.coordinator_keys.into_iter().map(|key| {
-        let found = Found::default().with_key(key).with_error_code(error).with_error_message(message.clone());
+        let found = Found::default()
+            .with_key(key)
+            .with_error_code(error)
+            .with_error_message(message.clone());
         match no_transactions {
             Some(_) => found.with_node_id(BrokerId(-1)).with_port(-1),
-            None => found.with_node_id(node).with_host(host.clone()).with_port(port),
+            None => found
+                .with_node_id(node)
+                .with_host(host.clone())
+                .with_port(port),
         }
     });
     FindCoordinatorResponse::default().with_coordinators(found.collect())
@@ -81,9 +97,17 @@ pub(super) fn join(
         client_id: request.client_id.clone(),
         client_host: format!("/{}", request.peer.ip),
         session_timeout,
-        rebalance_timeout: if version == 0 { session_timeout } else { millis(ask.rebalance_timeout_ms) },
+        rebalance_timeout: if version == 0 {
+            session_timeout
+        } else {
+            millis(ask.rebalance_timeout_ms)
+        },
         protocol_type: ask.protocol_type.to_string(),
-        protocols: ask.protocols.into_iter().map(|known| (known.name.to_string(), known.metadata)).collect(),
+        protocols: ask
+            .protocols
+            .into_iter()
+            .map(|known| (known.name.to_string(), known.metadata))
+            .collect(),
         answer,
     };
     server.coordinator.join(&ask.group_id, join);
@@ -97,7 +121,11 @@ fn respond_to_join(joined: Joined, version: i16) -> JoinGroupResponse {
     let members = joined.members.into_iter().map(|(id, instance, metadata)| {
         JoinGroupResponseMember::default()
             .with_member_id(text(&id))
-            .with_group_instance_id(instance.filter(|_| version >= 5).map(|instance| text(&instance)))
+            .with_group_instance_id(
+                instance
+                    .filter(|_| version >= 5)
+                    .map(|instance| text(&instance)),
+            )
             .with_metadata(metadata)
     });
     let refused = joined.error.is_some();
@@ -116,7 +144,10 @@ fn respond_to_join(joined: Joined, version: i16) -> JoinGroupResponse {
         .with_members(members.collect())
 }
 
-pub(super) fn sync(server: &Server, ask: SyncGroupRequest) -> impl Future<Output = SyncGroupResponse> + Send + use<> {
+pub(super) fn sync(
+    server: &Server,
+    ask: SyncGroupRequest,
+) -> impl Future<Output = SyncGroupResponse> + Send + use<> {
     let (answer, synced) = question();
     let sync = Sync {
         member_id: ask.member_id.to_string(),
@@ -124,12 +155,18 @@ pub(super) fn sync(server: &Server, ask: SyncGroupRequest) -> impl Future<Output
         generation: ask.generation_id,
         protocol_type: owned(ask.protocol_type),
         protocol: owned(ask.protocol_name),
-        assignments: ask.assignments.into_iter().map(|part| (part.member_id.to_string(), part.assignment)).collect(),
+        assignments: ask
+            .assignments
+            .into_iter()
+            .map(|part| (part.member_id.to_string(), part.assignment))
+            .collect(),
         answer,
     };
     server.coordinator.sync(&ask.group_id, sync);
     async move {
-        let synced = synced.await.unwrap_or_else(|_| Synced::refused(ResponseError::RebalanceInProgress));
+        let synced = synced
+            .await
+            .unwrap_or_else(|_| Synced::refused(ResponseError::RebalanceInProgress));
         let fine = synced.error.is_none();
         SyncGroupResponse::default()
             .with_error_code(synced.error.map_or(0, |error| error.code()))
@@ -145,11 +182,14 @@ pub(super) fn heartbeat(server: &Server, ask: HeartbeatRequest) -> HeartbeatResp
         instance: ask.group_instance_id.as_deref(),
         generation: ask.generation_id,
     };
-    HeartbeatResponse::default().with_error_code(code(server.coordinator.heartbeat(&ask.group_id, caller)))
+    HeartbeatResponse::default()
+        .with_error_code(code(server.coordinator.heartbeat(&ask.group_id, caller)))
 }
 
 pub(super) fn leave(server: &Server, ask: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
-    let leave = |member: &str, instance: Option<&str>| code(server.coordinator.leave(&ask.group_id, member, instance));
+    let leave = |member: &str, instance: Option<&str>| {
+        code(server.coordinator.leave(&ask.group_id, member, instance))
+    };
     if version < 3 {
         return LeaveGroupResponse::default().with_error_code(leave(&ask.member_id, None));
     }
@@ -157,7 +197,10 @@ pub(super) fn leave(server: &Server, ask: LeaveGroupRequest, version: i16) -> Le
         MemberResponse::default()
             .with_member_id(member.member_id.clone())
             .with_group_instance_id(member.group_instance_id.clone())
-            .with_error_code(leave(&member.member_id, member.group_instance_id.as_deref()))
+            .with_error_code(leave(
+                &member.member_id,
+                member.group_instance_id.as_deref(),
+            ))
     });
     LeaveGroupResponse::default().with_members(members.collect())
 }
@@ -167,7 +210,10 @@ pub(super) fn describe(server: &Server, ask: DescribeGroupsRequest) -> DescribeG
         let described = server.coordinator.view(&id, describe_one);
         // Kafka calls a group that it does not know dead.
         let unknown = || DescribedGroup::default().with_group_state(text("Dead"));
-        described.unwrap_or_else(unknown).with_group_id(id).with_authorized_operations(NO_OPERATIONS)
+        described
+            .unwrap_or_else(unknown)
+            .with_group_id(id)
+            .with_authorized_operations(NO_OPERATIONS)
     });
     DescribeGroupsResponse::default().with_groups(groups.collect())
 }
@@ -191,11 +237,16 @@ fn describe_one(group: &Group) -> DescribedGroup {
 
 pub(super) fn list(server: &Server, ask: ListGroupsRequest) -> ListGroupsResponse {
     let wanted = |state: &str| {
-        ask.states_filter.is_empty() || ask.states_filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(state))
+        ask.states_filter.is_empty()
+            || ask
+                .states_filter
+                .iter()
+                .any(|wanted| wanted.eq_ignore_ascii_case(state))
     };
     let groups = server.coordinator.names().into_iter().filter_map(|name| {
-        let (state, protocol_type) =
-            server.coordinator.view(&name, |group| (group.state(), group.protocol_type().to_owned()))?;
+        let (state, protocol_type) = server.coordinator.view(&name, |group| {
+            (group.state(), group.protocol_type().to_owned())
+        })?;
         let listed = ListedGroup::default()
             .with_group_id(GroupId(text(&name)))
             .with_protocol_type(text(&protocol_type))
@@ -217,7 +268,11 @@ pub(super) fn delete(
             server.syncer.enqueue(&gone.log);
             pending.push(gone);
         });
-        results.push(DeletableGroupResult::default().with_group_id(name).with_error_code(code(deleted)));
+        results.push(
+            DeletableGroupResult::default()
+                .with_group_id(name)
+                .with_error_code(code(deleted)),
+        );
     }
     async move {
         for gone in pending {

@@ -11,7 +11,8 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
 use kafka_protocol::messages::{
-    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
 };
 
 use super::blocking;
@@ -26,7 +27,11 @@ const NEWEST: i64 = -3;
 /// Offset and timestamp; -1 where there is none.
 type Position = (i64, i64);
 
-pub(super) async fn list(server: Arc<Server>, ask: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+pub(super) async fn list(
+    server: Arc<Server>,
+    ask: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
     let mut topics = Vec::with_capacity(ask.topics.len());
     for topic in ask.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -36,7 +41,9 @@ pub(super) async fn list(server: Arc<Server>, ask: ListOffsetsRequest, version: 
             let log = server.topics.partition(&topic.name, part.partition_index);
             let found = match log {
                 None => Err(ResponseError::UnknownTopicOrPartition),
-                Some(_) if part.current_leader_epoch > LEADER_EPOCH => Err(ResponseError::UnknownLeaderEpoch),
+                Some(_) if part.current_leader_epoch > LEADER_EPOCH => {
+                    Err(ResponseError::UnknownLeaderEpoch)
+                }
                 Some(log) => look_up(log, part.timestamp).await,
             };
             partitions.push(match found {
@@ -44,10 +51,17 @@ pub(super) async fn list(server: Arc<Server>, ask: ListOffsetsRequest, version: 
                     .with_offset(offset)
                     .with_timestamp(timestamp)
                     .with_leader_epoch(if version >= 4 { LEADER_EPOCH } else { -1 }),
-                Err(error) => response.with_error_code(error.code()).with_offset(-1).with_timestamp(-1),
+                Err(error) => response
+                    .with_error_code(error.code())
+                    .with_offset(-1)
+                    .with_timestamp(-1),
             });
         }
-        topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
+        topics.push(
+            ListOffsetsTopicResponse::default()
+                .with_name(topic.name)
+                .with_partitions(partitions),
+        );
     }
     ListOffsetsResponse::default().with_topics(topics)
 }
@@ -56,10 +70,12 @@ async fn look_up(log: Arc<Partition>, timestamp: i64) -> Result<Position, Respon
     match timestamp {
         LATEST => Ok((log.high_watermark(), -1)),
         EARLIEST => Ok((log.log().start_offset(), -1)),
-        NEWEST | 0.. => blocking(move || by_time(&log, timestamp)).await.map_err(|error| {
-            tracing::error!(%error, timestamp, "a time could not be looked up");
-            ResponseError::KafkaStorageError
-        }),
+        NEWEST | 0.. => blocking(move || by_time(&log, timestamp))
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, timestamp, "a time could not be looked up");
+                ResponseError::KafkaStorageError
+            }),
         _ => Err(ResponseError::InvalidRequest),
     }
 }
@@ -67,10 +83,16 @@ async fn look_up(log: Arc<Partition>, timestamp: i64) -> Result<Position, Respon
 fn by_time(log: &Partition, timestamp: i64) -> io::Result<Position> {
     let places = {
         let log = log.log();
-        let timestamp = if timestamp == NEWEST { log.newest() } else { timestamp };
+        let timestamp = if timestamp == NEWEST {
+            log.newest()
+        } else {
+            timestamp
+        };
         (timestamp >= 0).then(|| (timestamp, log.locate_time(timestamp)))
     };
-    let Some((timestamp, places)) = places else { return Ok((-1, -1)) };
+    let Some((timestamp, places)) = places else {
+        return Ok((-1, -1));
+    };
     for place in places {
         if let Some(found) = place.find_time(timestamp)? {
             return Ok((found.offset, found.timestamp));
@@ -80,7 +102,10 @@ fn by_time(log: &Partition, timestamp: i64) -> io::Result<Position> {
 }
 
 /// There is one epoch, and it ends where the log ends.
-pub(super) fn of_epochs(server: &Server, ask: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+pub(super) fn of_epochs(
+    server: &Server,
+    ask: OffsetForLeaderEpochRequest,
+) -> OffsetForLeaderEpochResponse {
     let topics = ask.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|part| {
             let response = EpochEndOffset::default().with_partition(part.partition);
@@ -89,14 +114,16 @@ pub(super) fn of_epochs(server: &Server, ask: OffsetForLeaderEpochRequest) -> Of
                 Some(_) if part.current_leader_epoch > LEADER_EPOCH => {
                     response.with_error_code(ResponseError::UnknownLeaderEpoch.code())
                 }
-                Some(log) if part.leader_epoch == LEADER_EPOCH => {
-                    response.with_leader_epoch(LEADER_EPOCH).with_end_offset(log.high_watermark())
-                }
+                Some(log) if part.leader_epoch == LEADER_EPOCH => response
+                    .with_leader_epoch(LEADER_EPOCH)
+                    .with_end_offset(log.high_watermark()),
                 Some(_) => response.with_leader_epoch(-1).with_end_offset(-1),
             }
         });
         let partitions = partitions.collect();
-        OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+        OffsetForLeaderTopicResult::default()
+            .with_topic(topic.topic)
+            .with_partitions(partitions)
     });
     OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }

@@ -11,12 +11,12 @@ use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{
-    BrokerId, DescribeClusterResponse, DescribeLogDirsRequest, DescribeLogDirsResponse, MetadataRequest,
-    MetadataResponse, TopicName,
+    BrokerId, DescribeClusterResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    MetadataRequest, MetadataResponse, TopicName,
 };
 
-use super::topics::create_default;
 use super::text;
+use super::topics::create_default;
 use crate::batch::LEADER_EPOCH;
 use crate::server::Server;
 use crate::topics::{self, Topic};
@@ -24,9 +24,14 @@ use crate::topics::{self, Topic};
 /// Nobody has asked who may do what: there are no rights to tell of.
 const NO_OPERATIONS: i32 = i32::MIN;
 
-pub(super) async fn metadata(server: Arc<Server>, ask: MetadataRequest, version: i16) -> MetadataResponse {
+pub(super) async fn metadata(
+    server: Arc<Server>,
+    ask: MetadataRequest,
+    version: i16,
+) -> MetadataResponse {
     let node = BrokerId(server.config.node_id);
-    let may_create = server.config.auto_create_topics && (version < 4 || ask.allow_auto_topic_creation);
+    let may_create =
+        server.config.auto_create_topics && (version < 4 || ask.allow_auto_topic_creation);
     let topics = match ask.topics {
         // Before version 1, an empty list asked for all topics.
         None => all(&server, node),
@@ -62,10 +67,20 @@ pub(super) async fn metadata(server: Arc<Server>, ask: MetadataRequest, version:
 }
 
 fn all(server: &Server, node: BrokerId) -> Vec<MetadataResponseTopic> {
-    server.topics.all().iter().map(|topic| describe(topic, node)).collect()
+    server
+        .topics
+        .all()
+        .iter()
+        .map(|topic| describe(topic, node))
+        .collect()
 }
 
-async fn one(server: &Arc<Server>, name: TopicName, may_create: bool, node: BrokerId) -> MetadataResponseTopic {
+async fn one(
+    server: &Arc<Server>,
+    name: TopicName,
+    may_create: bool,
+    node: BrokerId,
+) -> MetadataResponseTopic {
     if let Some(topic) = server.topics.find(&name) {
         return describe(&topic, node);
     }
@@ -115,11 +130,15 @@ pub(super) fn cluster(server: &Server) -> DescribeClusterResponse {
 pub(super) fn log_dirs(server: &Server, ask: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let wanted = |name: &str, number: i32| {
         ask.topics.as_ref().is_none_or(|topics| {
-            topics.iter().any(|topic| &**topic.topic == name && topic.partitions.contains(&number))
+            topics
+                .iter()
+                .any(|topic| &**topic.topic == name && topic.partitions.contains(&number))
         })
     };
     let topics = server.topics.all().into_iter().filter_map(|topic| {
-        let numbered = (0..).zip(&topic.partitions).filter(|(number, _)| wanted(topic.name.as_str(), *number));
+        let numbered = (0..)
+            .zip(&topic.partitions)
+            .filter(|(number, _)| wanted(topic.name.as_str(), *number));
         let partitions: Vec<_> = numbered
             .map(|(number, partition)| {
                 DescribeLogDirsPartition::default()
@@ -127,7 +146,8 @@ pub(super) fn log_dirs(server: &Server, ask: DescribeLogDirsRequest) -> Describe
                     .with_partition_size(partition.log().bytes() as i64)
             })
             .collect();
-        let described = DescribeLogDirsTopic::default().with_name(TopicName(text(topic.name.as_str())));
+        let described =
+            DescribeLogDirsTopic::default().with_name(TopicName(text(topic.name.as_str())));
         (!partitions.is_empty()).then(|| described.with_partitions(partitions))
     });
     let result = DescribeLogDirsResult::default()

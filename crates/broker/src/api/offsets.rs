@@ -15,8 +15,8 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
-    OffsetFetchResponse, TopicName,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, TopicName,
 };
 
 use super::{now_ms, text};
@@ -43,7 +43,11 @@ pub(super) fn commit(
             let metadata = part.committed_metadata.as_deref().unwrap_or_default();
             let error = if metadata.len() > LONGEST_METADATA {
                 Some(ResponseError::OffsetMetadataTooLarge)
-            } else if server.topics.partition(&topic.name, part.partition_index).is_none() {
+            } else if server
+                .topics
+                .partition(&topic.name, part.partition_index)
+                .is_none()
+            {
                 Some(ResponseError::UnknownTopicOrPartition)
             } else {
                 let key = Key {
@@ -64,9 +68,15 @@ pub(super) fn commit(
                 .with_error_code(error.map_or(0, |error| error.code()))
         });
         let partitions = partitions.collect();
-        topics.push(OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions));
+        topics.push(
+            OffsetCommitResponseTopic::default()
+                .with_name(topic.name.clone())
+                .with_partitions(partitions),
+        );
     }
-    let written = server.coordinator.commit(&ask.group_id, caller, entries, now_ms());
+    let written = server
+        .coordinator
+        .commit(&ask.group_id, caller, entries, now_ms());
     if let Ok(pending) = &written {
         server.syncer.enqueue(&pending.log);
     }
@@ -94,14 +104,19 @@ pub(super) async fn fetch_group(server: &Server, group: &str, wanted: Wanted) ->
     let _ = pending.log.synced(pending.until).await;
     let mut by_topic: BTreeMap<String, BTreeMap<i32, Committed>> = BTreeMap::new();
     for (key, committed) in committed {
-        by_topic.entry(key.topic).or_default().insert(key.partition, committed);
+        by_topic
+            .entry(key.topic)
+            .or_default()
+            .insert(key.partition, committed);
     }
     match wanted {
         Some(topics) => topics
             .into_iter()
             .map(|(name, partitions)| {
                 let known = by_topic.get(&**name);
-                let found = partitions.into_iter().map(|number| (number, known.and_then(|known| known.get(&number)).cloned()));
+                let found = partitions
+                    .into_iter()
+                    .map(|number| (number, known.and_then(|known| known.get(&number)).cloned()));
                 let found = found.collect();
                 (name, found)
             })
@@ -109,7 +124,9 @@ pub(super) async fn fetch_group(server: &Server, group: &str, wanted: Wanted) ->
         None => by_topic
             .into_iter()
             .map(|(name, known)| {
-                let found = known.into_iter().map(|(number, committed)| (number, Some(committed)));
+                let found = known
+                    .into_iter()
+                    .map(|(number, committed)| (number, Some(committed)));
                 (TopicName(text(&name)), found.collect())
             })
             .collect(),
@@ -125,7 +142,10 @@ pub(super) fn fetch(
     async move {
         if version < 8 {
             let wanted = ask.topics.map(|topics| {
-                topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+                topics
+                    .into_iter()
+                    .map(|topic| (topic.name, topic.partition_indexes))
+                    .collect()
             });
             let found = fetch_group(&server, &ask.group_id, wanted).await;
             return OffsetFetchResponse::default().with_topics(old_topics(found));
@@ -133,11 +153,18 @@ pub(super) fn fetch(
         let mut groups = Vec::with_capacity(ask.groups.len());
         for group in ask.groups {
             let wanted = group.topics.map(|topics| {
-                topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+                topics
+                    .into_iter()
+                    .map(|topic| (topic.name, topic.partition_indexes))
+                    .collect()
             });
             let found = fetch_group(&server, &group.group_id, wanted).await;
             let topics = new_topics(found);
-            groups.push(OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_topics(topics));
+            groups.push(
+                OffsetFetchResponseGroup::default()
+                    .with_group_id(group.group_id)
+                    .with_topics(topics),
+            );
         }
         OffsetFetchResponse::default().with_groups(groups)
     }
@@ -153,7 +180,9 @@ fn old_topics(found: Found) -> Vec<OffsetFetchResponseTopic> {
                 .with_committed_leader_epoch(leader_epoch)
                 .with_metadata(Some(text(&metadata)))
         });
-        OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
+        OffsetFetchResponseTopic::default()
+            .with_name(name)
+            .with_partitions(partitions.collect())
     });
     topics.collect()
 }
@@ -168,7 +197,9 @@ fn new_topics(found: Found) -> Vec<OffsetFetchResponseTopics> {
                 .with_committed_leader_epoch(leader_epoch)
                 .with_metadata(Some(text(&metadata)))
         });
-        OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
+        OffsetFetchResponseTopics::default()
+            .with_name(name)
+            .with_partitions(partitions.collect())
     });
     topics.collect()
 }
@@ -186,10 +217,16 @@ pub(super) fn delete(
 ) -> impl Future<Output = OffsetDeleteResponse> + Send + use<> {
     let gone = |topic: &str, partition: i32| {
         ask.topics.iter().any(|wanted| {
-            &**wanted.name == topic && wanted.partitions.iter().any(|part| part.partition_index == partition)
+            &**wanted.name == topic
+                && wanted
+                    .partitions
+                    .iter()
+                    .any(|part| part.partition_index == partition)
         })
     };
-    let written = server.coordinator.delete_offsets(&ask.group_id, gone, now_ms());
+    let written = server
+        .coordinator
+        .delete_offsets(&ask.group_id, gone, now_ms());
     if let Ok(pending) = &written {
         server.syncer.enqueue(&pending.log);
     }
@@ -202,9 +239,12 @@ pub(super) fn delete(
         let _ = pending.log.synced(pending.until).await;
         let topics = ask.topics.into_iter().map(|topic| {
             let partitions = topic.partitions.iter();
-            let partitions = partitions
-                .map(|part| OffsetDeleteResponsePartition::default().with_partition_index(part.partition_index));
-            OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions.collect())
+            let partitions = partitions.map(|part| {
+                OffsetDeleteResponsePartition::default().with_partition_index(part.partition_index)
+            });
+            OffsetDeleteResponseTopic::default()
+                .with_name(topic.name)
+                .with_partitions(partitions.collect())
         });
         OffsetDeleteResponse::default().with_topics(topics.collect())
     }

@@ -34,7 +34,10 @@ struct Refusal {
 
 impl From<ResponseError> for Refusal {
     fn from(error: ResponseError) -> Self {
-        Refusal { error, message: None }
+        Refusal {
+            error,
+            message: None,
+        }
     }
 }
 
@@ -56,14 +59,22 @@ pub(super) async fn produce(
                     append(server, topic, part.index, part.records.unwrap_or_default()).await
                 }
             };
-            outcomes.push(Outcome { partition: part.index, result });
+            outcomes.push(Outcome {
+                partition: part.index,
+                result,
+            });
         }
         topics.push((data.name, outcomes));
     }
     if ask.acks == 0 {
-        let failed = topics.iter().flat_map(|(_, outcomes)| outcomes).find_map(|outcome| outcome.result.as_ref().err());
+        let failed = topics
+            .iter()
+            .flat_map(|(_, outcomes)| outcomes)
+            .find_map(|outcome| outcome.result.as_ref().err());
         return match failed {
-            Some(refusal) => Err(BadRequest::Unacknowledged { code: refusal.error.code() }),
+            Some(refusal) => Err(BadRequest::Unacknowledged {
+                code: refusal.error.code(),
+            }),
             None => Ok(None),
         };
     }
@@ -79,9 +90,18 @@ fn refuse_all(ask: &ProduceRequest) -> Option<ResponseError> {
     (!(-1..=1).contains(&ask.acks)).then_some(ResponseError::InvalidRequiredAcks)
 }
 
-async fn append(server: &Arc<Server>, topic: &Arc<Topic>, number: i32, bytes: Bytes) -> Result<Written, Refusal> {
-    let partition = usize::try_from(number).ok().and_then(|number| topic.partitions.get(number));
-    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?.clone();
+async fn append(
+    server: &Arc<Server>,
+    topic: &Arc<Topic>,
+    number: i32,
+    bytes: Bytes,
+) -> Result<Written, Refusal> {
+    let partition = usize::try_from(number)
+        .ok()
+        .and_then(|number| topic.partitions.get(number));
+    let partition = partition
+        .ok_or(ResponseError::UnknownTopicOrPartition)?
+        .clone();
     let header = batch::check(&bytes, topic.max_message_bytes).map_err(refuse)?;
     let (settings, now) = (topic.log_settings, now_ms());
     if partition.log().is_full(bytes.len(), &settings, now) {
@@ -111,11 +131,19 @@ async fn append(server: &Arc<Server>, topic: &Arc<Topic>, number: i32, bytes: By
         counters.duplicates.fetch_add(1, Relaxed);
     } else {
         counters.batches_appended.fetch_add(1, Relaxed);
-        counters.records_appended.fetch_add(header.records as u64, Relaxed);
-        counters.bytes_appended.fetch_add(bytes.len() as u64, Relaxed);
+        counters
+            .records_appended
+            .fetch_add(header.records as u64, Relaxed);
+        counters
+            .bytes_appended
+            .fetch_add(bytes.len() as u64, Relaxed);
     }
     let start_offset = partition.log().start_offset();
-    Ok(Written { log: partition, appended, start_offset })
+    Ok(Written {
+        log: partition,
+        appended,
+        start_offset,
+    })
 }
 
 fn refuse(fault: Fault) -> Refusal {
@@ -125,7 +153,10 @@ fn refuse(fault: Fault) -> Refusal {
         Fault::Invalid(message) => (ResponseError::InvalidRecord, Some(message)),
         Fault::TooLarge => (ResponseError::MessageTooLarge, None),
         Fault::UnknownCompression => (ResponseError::UnsupportedCompressionType, None),
-        Fault::Transactional => (ResponseError::InvalidTxnState, Some("transactions are not supported")),
+        Fault::Transactional => (
+            ResponseError::InvalidTxnState,
+            Some("transactions are not supported"),
+        ),
     };
     Refusal { error, message }
 }
@@ -141,14 +172,26 @@ async fn acknowledge(topics: Vec<(TopicName, Vec<Outcome>)>) -> ProduceResponse 
                 Err(refusal) => refused(response, refusal),
             });
         }
-        responses.push(TopicProduceResponse::default().with_name(name).with_partition_responses(partitions));
+        responses.push(
+            TopicProduceResponse::default()
+                .with_name(name)
+                .with_partition_responses(partitions),
+        );
     }
     ProduceResponse::default().with_responses(responses)
 }
 
 /// A duplicate waits for the same sync as the first one: it may still be in the air.
-async fn acknowledge_one(response: PartitionProduceResponse, written: Written) -> PartitionProduceResponse {
-    if written.log.synced(written.appended.next_offset).await.is_err() {
+async fn acknowledge_one(
+    response: PartitionProduceResponse,
+    written: Written,
+) -> PartitionProduceResponse {
+    if written
+        .log
+        .synced(written.appended.next_offset)
+        .await
+        .is_err()
+    {
         return refused(response, ResponseError::UnknownTopicOrPartition.into());
     }
     response

@@ -10,7 +10,10 @@ use crate::server::Server;
 
 /// Gives a new id at epoch 0, also to a producer that has one and wants to begin again, as Kafka
 /// does for those without transactions.
-pub(super) async fn init(server: Arc<Server>, ask: InitProducerIdRequest) -> InitProducerIdResponse {
+pub(super) async fn init(
+    server: Arc<Server>,
+    ask: InitProducerIdRequest,
+) -> InitProducerIdResponse {
     let refuse = |error: ResponseError| {
         InitProducerIdResponse::default()
             .with_error_code(error.code())
@@ -21,7 +24,9 @@ pub(super) async fn init(server: Arc<Server>, ask: InitProducerIdRequest) -> Ini
         return refuse(ResponseError::TransactionalIdAuthorizationFailed);
     }
     match blocking(move || server.producer_ids.next()).await {
-        Ok(id) => InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0),
+        Ok(id) => InitProducerIdResponse::default()
+            .with_producer_id(ProducerId(id))
+            .with_producer_epoch(0),
         Err(error) => {
             tracing::error!(%error, "a producer id could not be made durable");
             refuse(ResponseError::KafkaStorageError)

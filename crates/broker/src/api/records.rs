@@ -15,12 +15,16 @@ use crate::server::Server;
 /// Stands for the high watermark in a request.
 const ALL: i64 = -1;
 
-pub(super) async fn delete(server: Arc<Server>, ask: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub(super) async fn delete(
+    server: Arc<Server>,
+    ask: DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
     let mut topics = Vec::with_capacity(ask.topics.len());
     for topic in ask.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for part in topic.partitions {
-            let result = DeleteRecordsPartitionResult::default().with_partition_index(part.partition_index);
+            let result =
+                DeleteRecordsPartitionResult::default().with_partition_index(part.partition_index);
             let deleted = match server.topics.partition(&topic.name, part.partition_index) {
                 Some(log) => blocking(move || delete_before(&log, part.offset)).await,
                 None => Err(ResponseError::UnknownTopicOrPartition),
@@ -30,7 +34,11 @@ pub(super) async fn delete(server: Arc<Server>, ask: DeleteRecordsRequest) -> De
                 Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
             });
         }
-        topics.push(DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions));
+        topics.push(
+            DeleteRecordsTopicResult::default()
+                .with_name(topic.name)
+                .with_partitions(partitions),
+        );
     }
     DeleteRecordsResponse::default().with_topics(topics)
 }

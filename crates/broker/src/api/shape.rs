@@ -24,7 +24,12 @@ pub(super) fn fits(shape: &str, version: i16, flexible: bool, body: &[u8]) -> bo
 
 /// How many bytes at the beginning of `body` have this shape; `None` if they do not.
 pub(super) fn size(shape: &str, version: i16, flexible: bool, body: &[u8]) -> Option<usize> {
-    let mut walk = Walk { rest: body, version, flexible, elements: 0 };
+    let mut walk = Walk {
+        rest: body,
+        version,
+        flexible,
+        elements: 0,
+    };
     walk.structure(shape.as_bytes())?;
     Some(body.len() - walk.rest.len())
 }
@@ -39,7 +44,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn structure(&mut self, shape: &[u8]) -> Option<()> {
         self.fields(shape)?;
-        if self.flexible { self.tagged_fields() } else { Some(()) }
+        if self.flexible {
+            self.tagged_fields()
+        } else {
+            Some(())
+        }
     }
 
     fn fields(&mut self, mut shape: &[u8]) -> Option<()> {
@@ -52,11 +61,19 @@ impl Walk<'_> {
                 b'l' => self.skip(8)?,
                 b'u' => self.skip(16)?,
                 b's' | b'S' => {
-                    let length = if self.flexible { self.compact_length()? } else { self.short_length()? };
+                    let length = if self.flexible {
+                        self.compact_length()?
+                    } else {
+                        self.short_length()?
+                    };
                     self.skip(length)?;
                 }
                 b'B' => {
-                    let length = if self.flexible { self.compact_length()? } else { self.long_length()? };
+                    let length = if self.flexible {
+                        self.compact_length()?
+                    } else {
+                        self.long_length()?
+                    };
                     self.skip(length)?;
                 }
                 b'[' | b'{' | b'(' => {
@@ -80,7 +97,11 @@ impl Walk<'_> {
     }
 
     fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        let count = if self.flexible { self.compact_length()? } else { self.long_length()? };
+        let count = if self.flexible {
+            self.compact_length()?
+        } else {
+            self.long_length()?
+        };
         self.elements += count;
         if self.elements > MOST_ELEMENTS || count > self.rest.len() {
             return None;
@@ -135,7 +156,11 @@ impl Walk<'_> {
 }
 
 fn length_of(length: i64) -> Option<usize> {
-    if length == -1 { Some(0) } else { usize::try_from(length).ok() }
+    if length == -1 {
+        Some(0)
+    } else {
+        usize::try_from(length).ok()
+    }
 }
 
 /// Where the bracket that was opened before `shape` is closed.
@@ -153,8 +178,15 @@ fn closing(shape: &[u8]) -> usize {
 }
 
 fn split_condition(inner: &[u8]) -> (std::ops::RangeInclusive<i16>, &[u8]) {
-    let number = |digits: &[u8]| digits.iter().fold(0, |number, digit| number * 10 + i16::from(digit - b'0'));
-    let colon = inner.iter().position(|sign| *sign == b':').unwrap_or(inner.len());
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + i16::from(digit - b'0'))
+    };
+    let colon = inner
+        .iter()
+        .position(|sign| *sign == b':')
+        .unwrap_or(inner.len());
     let (when, rest) = (&inner[..colon], inner.get(colon + 1..).unwrap_or_default());
     match when.iter().position(|sign| *sign == b'-') {
         Some(dash) => (number(&when[..dash])..=number(&when[dash + 1..]), rest),
@@ -169,7 +201,16 @@ mod tests {
     #[test]
     fn old_and_flexible_forms_are_measured() {
         // A nullable string, an array of {string, int}.
-        let old = [&[0, 1][..], b"x", &[0, 0, 0, 1], &[0, 2], b"ab", &[0, 0, 0, 9], b"more"].concat();
+        let old = [
+            &[0, 1][..],
+            b"x",
+            &[0, 0, 0, 1],
+            &[0, 2],
+            b"ab",
+            &[0, 0, 0, 9],
+            b"more",
+        ]
+        .concat();
         assert_eq!(size("S{si}", 0, false, &old), Some(old.len() - 4));
         let new = [&[2][..], b"x", &[2], &[3], b"ab", &[0, 0, 0, 9], &[0], &[0]].concat();
         assert_eq!(size("S{si}", 0, true, &new), Some(new.len()));
@@ -189,6 +230,9 @@ mod tests {
         assert_eq!(size("{s}", 0, false, &[0x7f, 0xff, 0xff, 0xff, 0, 0]), None);
         assert_eq!(size("s", 0, false, &[0xff, 0xfe]), None);
         assert_eq!(size("B", 0, false, &[0xff, 0xff, 0xff, 0xff]), Some(4));
-        assert_eq!(size("", 0, true, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(
+            size("", 0, true, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            None
+        );
     }
 }

@@ -13,14 +13,24 @@ struct Supported {
 }
 
 const fn api(key: ApiKey, oldest: i16, newest: i16, shape: &'static str) -> Supported {
-    Supported { key, oldest, newest, shape }
+    Supported {
+        key,
+        oldest,
+        newest,
+        shape,
+    }
 }
 
 /// Transactions, the newer group protocols, ACLs, quotas and replication are not here: clients
 /// find that out by asking for the versions, as they do with a Kafka that lacks them.
 const SUPPORTED: [Supported; 27] = [
     api(ApiKey::Produce, 3, 9, "Shi{s{iB}}"),
-    api(ApiKey::Fetch, 4, 12, "iiiib(7:ii){s{i(9:i)l(12:i)(5:l)i}}(7:{s[i]})(11:s)"),
+    api(
+        ApiKey::Fetch,
+        4,
+        12,
+        "iiiib(7:ii){s{i(9:i)l(12:i)(5:l)i}}(7:{s[i]})(11:s)",
+    ),
     api(ApiKey::ListOffsets, 1, 7, "i(2:b){s{i(4:i)l}}"),
     api(ApiKey::Metadata, 0, 12, "{(10:u)S}(4:b)(8-10:b)(8:b)"),
     api(ApiKey::OffsetCommit, 2, 8, "sis(7:S)(2-4:l){s{il(6:i)S}}"),
@@ -66,12 +76,18 @@ pub(super) fn shape(key: ApiKey) -> &'static str {
 }
 
 pub(super) fn api_versions(version_is_fine: bool) -> ApiVersionsResponse {
-    let error = if version_is_fine { 0 } else { ResponseError::UnsupportedVersion.code() };
+    let error = if version_is_fine {
+        0
+    } else {
+        ResponseError::UnsupportedVersion.code()
+    };
     let keys = SUPPORTED.iter().map(|api| {
         ApiVersion::default()
             .with_api_key(api.key as i16)
             .with_min_version(api.oldest)
             .with_max_version(api.newest)
     });
-    ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect())
+    ApiVersionsResponse::default()
+        .with_error_code(error)
+        .with_api_keys(keys.collect())
 }

@@ -6,7 +6,9 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use kafka_protocol::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult,
+};
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
@@ -24,10 +26,14 @@ pub(super) type Refusal = (ResponseError, String);
 pub(super) fn refusal(refused: Refused) -> Refusal {
     match refused {
         Refused::Exists => (ResponseError::TopicAlreadyExists, "the topic exists".into()),
-        Refused::Unknown => (ResponseError::UnknownTopicOrPartition, "there is no such topic".into()),
-        Refused::Partitions => {
-            (ResponseError::InvalidPartitions, "a topic has 1 to 10000 partitions and never loses one".into())
-        }
+        Refused::Unknown => (
+            ResponseError::UnknownTopicOrPartition,
+            "there is no such topic".into(),
+        ),
+        Refused::Partitions => (
+            ResponseError::InvalidPartitions,
+            "a topic has 1 to 10000 partitions and never loses one".into(),
+        ),
         Refused::Config(error) => (ResponseError::InvalidConfig, error.to_string()),
         Refused::Disk(error) => {
             tracing::error!(%error, "a topic could not be changed");
@@ -54,35 +60,58 @@ pub(super) async fn create(server: Arc<Server>, ask: CreateTopicsRequest) -> Cre
     CreateTopicsResponse::default().with_topics(results)
 }
 
-fn create_one(server: &Server, wanted: &CreatableTopic, validate_only: bool) -> Result<CreatableTopicResult, Refusal> {
+fn create_one(
+    server: &Server,
+    wanted: &CreatableTopic,
+    validate_only: bool,
+) -> Result<CreatableTopicResult, Refusal> {
     let name = topics::TopicName::parse(&wanted.name)
         .map_err(|bad| (ResponseError::InvalidTopicException, bad.0.to_owned()))?;
     let node = server.config.node_id;
     let assigned = i32::try_from(wanted.assignments.len()).unwrap_or(i32::MAX);
-    let partitions = if assigned > 0 { assigned } else { wanted.num_partitions };
-    let on_this_node = wanted.assignments.iter().all(|part| part.broker_ids.len() == 1 && *part.broker_ids[0] == node);
+    let partitions = if assigned > 0 {
+        assigned
+    } else {
+        wanted.num_partitions
+    };
+    let on_this_node = wanted
+        .assignments
+        .iter()
+        .all(|part| part.broker_ids.len() == 1 && *part.broker_ids[0] == node);
     if !on_this_node {
         let message = format!("partitions can only be assigned to node {node}");
         return Err((ResponseError::InvalidReplicaAssignment, message));
     }
     if assigned == 0 && !matches!(wanted.replication_factor, 1 | -1) {
-        let message = format!("a replication factor of {} needs more than this one node", wanted.replication_factor);
+        let message = format!(
+            "a replication factor of {} needs more than this one node",
+            wanted.replication_factor
+        );
         return Err((ResponseError::InvalidReplicationFactor, message));
     }
     let mut config = TopicConfig::default();
     for setting in &wanted.configs {
         if let Some(value) = &setting.value {
-            config.set(&setting.name, value).map_err(|error| refusal(Refused::Config(error)))?;
+            config
+                .set(&setting.name, value)
+                .map_err(|error| refusal(Refused::Config(error)))?;
         }
     }
-    let partitions = if partitions == -1 { server.config.topics.partitions } else { partitions };
+    let partitions = if partitions == -1 {
+        server.config.topics.partitions
+    } else {
+        partitions
+    };
     if validate_only {
         return match server.topics.find(name.as_str()) {
             Some(_) => Err(refusal(Refused::Exists)),
             None => Ok(describe(server, partitions, &config)),
         };
     }
-    let topic = server.topics.create(name, partitions, config, now_ms()).map_err(refusal)?;
+    let topic = server
+        .topics
+        .create(name, partitions, config, now_ms())
+        .map_err(refusal)?;
     tracing::info!(topic = %topic.name, partitions, "a topic was created");
     Ok(describe(server, partitions, &topic.config).with_topic_id(topic.id))
 }
@@ -102,9 +131,14 @@ fn describe(server: &Server, partitions: i32, config: &TopicConfig) -> Creatable
 }
 
 /// A topic that somebody asked about and that is made for it.
-pub(super) async fn create_default(server: Arc<Server>, name: topics::TopicName) -> Result<Arc<Topic>, ResponseError> {
+pub(super) async fn create_default(
+    server: Arc<Server>,
+    name: topics::TopicName,
+) -> Result<Arc<Topic>, ResponseError> {
     let made = blocking(move || {
-        let made = server.topics.create(name.clone(), -1, TopicConfig::default(), now_ms());
+        let made = server
+            .topics
+            .create(name.clone(), -1, TopicConfig::default(), now_ms());
         match made {
             Err(Refused::Exists) => server.topics.find(name.as_str()).ok_or(Refused::Unknown),
             made => made,
@@ -113,12 +147,26 @@ pub(super) async fn create_default(server: Arc<Server>, name: topics::TopicName)
     made.await.map_err(|refused| refusal(refused).0)
 }
 
-pub(super) async fn delete(server: Arc<Server>, ask: DeleteTopicsRequest, version: i16) -> impl Future<Output = DeleteTopicsResponse> {
+pub(super) async fn delete(
+    server: Arc<Server>,
+    ask: DeleteTopicsRequest,
+    version: i16,
+) -> impl Future<Output = DeleteTopicsResponse> {
     let mut results = Vec::new();
     let mut pending = Vec::new();
-    let by_name = ask.topic_names.into_iter().map(|name| (Some(name), uuid::Uuid::nil()));
-    let by_either = ask.topics.into_iter().map(|topic| (topic.name, topic.topic_id));
-    let wanted: Vec<_> = if version < 6 { by_name.collect() } else { by_either.collect() };
+    let by_name = ask
+        .topic_names
+        .into_iter()
+        .map(|name| (Some(name), uuid::Uuid::nil()));
+    let by_either = ask
+        .topics
+        .into_iter()
+        .map(|topic| (topic.name, topic.topic_id));
+    let wanted: Vec<_> = if version < 6 {
+        by_name.collect()
+    } else {
+        by_either.collect()
+    };
     for (name, id) in wanted {
         let found = match &name {
             Some(name) => server.topics.find(name),
@@ -128,8 +176,14 @@ pub(super) async fn delete(server: Arc<Server>, ask: DeleteTopicsRequest, versio
             Some(_) => ResponseError::UnknownTopicOrPartition,
             None => ResponseError::UnknownTopicId,
         };
-        let result = DeletableTopicResult::default().with_topic_id(found.as_ref().map_or(id, |topic| topic.id));
-        let result = result.with_name(found.as_ref().map(|topic| TopicName(text(topic.name.as_str()))).or(name));
+        let result = DeletableTopicResult::default()
+            .with_topic_id(found.as_ref().map_or(id, |topic| topic.id));
+        let result = result.with_name(
+            found
+                .as_ref()
+                .map(|topic| TopicName(text(topic.name.as_str())))
+                .or(name),
+        );
         let Some(topic) = found else {
             results.push(result.with_error_code(unknown.code()));
             continue;
@@ -140,7 +194,10 @@ pub(super) async fn delete(server: Arc<Server>, ask: DeleteTopicsRequest, versio
             if deleted.is_ok() {
                 tracing::info!(topic = %topic.name, "a topic was deleted");
             }
-            let gone = shared.coordinator.offsets.forget(|key| key.topic == topic.name.as_str(), now_ms());
+            let gone = shared
+                .coordinator
+                .offsets
+                .forget(|key| key.topic == topic.name.as_str(), now_ms());
             (deleted, gone)
         });
         let (deleted, gone) = deleted.await;
@@ -150,7 +207,9 @@ pub(super) async fn delete(server: Arc<Server>, ask: DeleteTopicsRequest, versio
         }
         results.push(match deleted {
             Ok(()) => result,
-            Err((error, message)) => result.with_error_code(error.code()).with_error_message(Some(text(&message))),
+            Err((error, message)) => result
+                .with_error_code(error.code())
+                .with_error_message(Some(text(&message))),
         });
     }
     async move {
@@ -162,7 +221,10 @@ pub(super) async fn delete(server: Arc<Server>, ask: DeleteTopicsRequest, versio
     }
 }
 
-pub(super) async fn create_partitions(server: Arc<Server>, ask: CreatePartitionsRequest) -> CreatePartitionsResponse {
+pub(super) async fn create_partitions(
+    server: Arc<Server>,
+    ask: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
     let mut results = Vec::with_capacity(ask.topics.len());
     for wanted in ask.topics {
         let result = CreatePartitionsTopicResult::default().with_name(wanted.name.clone());
@@ -170,19 +232,30 @@ pub(super) async fn create_partitions(server: Arc<Server>, ask: CreatePartitions
         let grown = blocking(move || grow(&server, &wanted, validate_only)).await;
         results.push(match grown {
             Ok(()) => result,
-            Err((error, message)) => result.with_error_code(error.code()).with_error_message(Some(text(&message))),
+            Err((error, message)) => result
+                .with_error_code(error.code())
+                .with_error_message(Some(text(&message))),
         });
     }
     CreatePartitionsResponse::default().with_results(results)
 }
 
-fn grow(server: &Server, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
+fn grow(
+    server: &Server,
+    wanted: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), Refusal> {
     if !validate_only {
-        return server.topics.grow(&wanted.name, wanted.count, now_ms()).map_err(refusal);
+        return server
+            .topics
+            .grow(&wanted.name, wanted.count, now_ms())
+            .map_err(refusal);
     }
     match server.topics.find(&wanted.name) {
         None => Err(refusal(Refused::Unknown)),
-        Some(topic) if wanted.count <= topic.partitions.len() as i32 => Err(refusal(Refused::Partitions)),
+        Some(topic) if wanted.count <= topic.partitions.len() as i32 => {
+            Err(refusal(Refused::Partitions))
+        }
         Some(_) => Ok(()),
     }
 }

@@ -22,7 +22,10 @@ pub(crate) struct Records<'a> {
 impl<'a> Records<'a> {
     pub(crate) fn new(header: &Header, batch: &'a [u8]) -> Self {
         debug_assert!(!header.is_compressed());
-        Records { header: *header, rest: &batch[HEADER..] }
+        Records {
+            header: *header,
+            rest: &batch[HEADER..],
+        }
     }
 
     fn record(&mut self) -> Option<Record<'a>> {
@@ -45,7 +48,12 @@ impl<'a> Records<'a> {
             false => self.header.base_timestamp.checked_add(timestamp_delta)?,
         };
         let offset = self.header.base_offset.checked_add(offset_delta)?;
-        (headers >= 0 && body.is_empty()).then_some(Record { offset, timestamp, key, value })
+        (headers >= 0 && body.is_empty()).then_some(Record {
+            offset,
+            timestamp,
+            key,
+            value,
+        })
     }
 }
 
@@ -143,18 +151,42 @@ mod tests {
     #[test]
     fn what_was_built_is_read_back() {
         let long = vec![7; 300];
-        let batch = build(&[NewRecord { key: b"", value: Some(&long) }, NewRecord { key: b"b", value: None }], 5);
+        let batch = build(
+            &[
+                NewRecord {
+                    key: b"",
+                    value: Some(&long),
+                },
+                NewRecord {
+                    key: b"b",
+                    value: None,
+                },
+            ],
+            5,
+        );
         let header = Header::parse(&batch).unwrap();
         let read: Vec<_> = Records::new(&header, &batch).map(Option::unwrap).collect();
         assert_eq!(read.len(), 2);
-        assert_eq!((read[0].offset, read[0].timestamp, read[0].key), (0, 5, Some(&b""[..])));
+        assert_eq!(
+            (read[0].offset, read[0].timestamp, read[0].key),
+            (0, 5, Some(&b""[..]))
+        );
         assert_eq!(read[0].value, Some(&long[..]));
-        assert_eq!((read[1].offset, read[1].key, read[1].value), (1, Some(&b"b"[..]), None));
+        assert_eq!(
+            (read[1].offset, read[1].key, read[1].value),
+            (1, Some(&b"b"[..]), None)
+        );
     }
 
     #[test]
     fn a_cut_record_ends_the_walk() {
-        let batch = build(&[NewRecord { key: b"key", value: Some(b"value") }], 5);
+        let batch = build(
+            &[NewRecord {
+                key: b"key",
+                value: Some(b"value"),
+            }],
+            5,
+        );
         let header = Header::parse(&batch).unwrap();
         for cut in HEADER + 1..batch.len() {
             let read: Vec<_> = Records::new(&header, &batch[..cut]).collect();

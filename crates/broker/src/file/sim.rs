@@ -57,12 +57,22 @@ impl SimDisk {
                 let mut bytes = content.durable.clone();
                 let more = content.bytes.get(bytes.len()..).unwrap_or_default();
                 bytes.extend_from_slice(&more[..keep.min(more.len())]);
-                Node::File(Arc::new(Mutex::new(Content { durable: bytes.clone(), bytes })))
+                Node::File(Arc::new(Mutex::new(Content {
+                    durable: bytes.clone(),
+                    bytes,
+                })))
             }
         };
-        let names: BTreeMap<_, _> =
-            state.durable_names.iter().map(|(path, node)| (path.clone(), survive(node))).collect();
-        SimDisk(Arc::new(Mutex::new(State { durable_names: names.clone(), names, ..State::default() })))
+        let names: BTreeMap<_, _> = state
+            .durable_names
+            .iter()
+            .map(|(path, node)| (path.clone(), survive(node)))
+            .collect();
+        SimDisk(Arc::new(Mutex::new(State {
+            durable_names: names.clone(),
+            names,
+            ..State::default()
+        })))
     }
 
     pub(crate) fn fail_syncs(&self) {
@@ -76,7 +86,9 @@ impl SimDisk {
     /// Changes bytes of a file behind everyone's back.
     pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let state = self.state();
-        let Some(Node::File(content)) = state.names.get(path) else { panic!("no file {path:?}") };
+        let Some(Node::File(content)) = state.names.get(path) else {
+            panic!("no file {path:?}")
+        };
         let mut content = content.lock().unwrap();
         change(&mut content.bytes);
         content.durable = content.bytes.clone();
@@ -101,8 +113,13 @@ impl Disk for SimDisk {
         if !state.names.contains_key(path) {
             return Err(missing());
         }
-        let children = state.names.keys().filter(|name| name.parent() == Some(path));
-        Ok(children.map(|name| name.file_name().unwrap().to_string_lossy().into_owned()).collect())
+        let children = state
+            .names
+            .keys()
+            .filter(|name| name.parent() == Some(path));
+        Ok(children
+            .map(|name| name.file_name().unwrap().to_string_lossy().into_owned())
+            .collect())
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
@@ -115,30 +132,48 @@ impl Disk for SimDisk {
             }
             None => {
                 let content = Arc::new(Mutex::new(Content::default()));
-                state.names.insert(path.to_owned(), Node::File(content.clone()));
+                state
+                    .names
+                    .insert(path.to_owned(), Node::File(content.clone()));
                 content
             }
         };
-        Ok(Arc::new(SimFile { disk: self.clone(), content }))
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            content,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let moved: Vec<_> = state.names.keys().filter(|name| name.starts_with(from)).cloned().collect();
+        let moved: Vec<_> = state
+            .names
+            .keys()
+            .filter(|name| name.starts_with(from))
+            .cloned()
+            .collect();
         if moved.is_empty() {
             return Err(missing());
         }
         for name in moved {
             let node = state.names.remove(&name).unwrap();
             let rest = name.strip_prefix(from).unwrap();
-            let target = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+            let target = if rest.as_os_str().is_empty() {
+                to.to_owned()
+            } else {
+                to.join(rest)
+            };
             state.names.insert(target, node);
         }
         Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.state().names.remove(path).map(|_| ()).ok_or_else(missing)
+        self.state()
+            .names
+            .remove(path)
+            .map(|_| ())
+            .ok_or_else(missing)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -151,13 +186,23 @@ impl Disk for SimDisk {
         if state.fail_syncs {
             return Err(io::Error::other("sync failed"));
         }
-        let State { names, durable_names, .. } = &mut *state;
+        let State {
+            names,
+            durable_names,
+            ..
+        } = &mut *state;
         // The folder's own children, and what stands below a child that was moved here or away.
         let gone: Vec<_> = durable_names
             .keys()
             .filter(|name| name.starts_with(path) && *name != path)
             .filter(|name| {
-                let child = path.join(name.strip_prefix(path).unwrap().components().next().unwrap());
+                let child = path.join(
+                    name.strip_prefix(path)
+                        .unwrap()
+                        .components()
+                        .next()
+                        .unwrap(),
+                );
                 !names.contains_key(&child)
             })
             .cloned()
@@ -168,7 +213,11 @@ impl Disk for SimDisk {
         for folder in path.ancestors() {
             durable_names.insert(folder.to_owned(), Node::Dir);
         }
-        let children: Vec<_> = names.keys().filter(|name| name.parent() == Some(path)).cloned().collect();
+        let children: Vec<_> = names
+            .keys()
+            .filter(|name| name.parent() == Some(path))
+            .cloned()
+            .collect();
         for child in children {
             let moved_here = !durable_names.contains_key(&child);
             durable_names.insert(child.clone(), names[&child].clone());
@@ -188,7 +237,9 @@ impl Disk for SimDisk {
 impl SimFile {
     fn take_room(&self, wanted: usize) -> usize {
         let mut state = self.disk.state();
-        let Some(room) = &mut state.room else { return wanted };
+        let Some(room) = &mut state.room else {
+            return wanted;
+        };
         let taken = (wanted as u64).min(*room);
         *room -= taken;
         taken as usize
@@ -211,9 +262,17 @@ impl DiskFile for SimFile {
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let wanted = parts.iter().map(|part| part.len()).sum();
         let room = self.take_room(wanted);
-        let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).take(room).collect();
+        let all: Vec<u8> = parts
+            .iter()
+            .flat_map(|part| part.iter().copied())
+            .take(room)
+            .collect();
         self.content.lock().unwrap().bytes.extend_from_slice(&all);
-        if room < wanted { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if room < wanted {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {

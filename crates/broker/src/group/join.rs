@@ -74,14 +74,21 @@ impl Group {
     }
 
     fn join_new(&mut self, mut join: Join, now: Instant) {
-        let replaced = join.instance.as_ref().and_then(|instance| self.statics.get(instance)).cloned();
+        let replaced = join
+            .instance
+            .as_ref()
+            .and_then(|instance| self.statics.get(instance))
+            .cloned();
         join.member_id = join.fresh_id.clone();
         match replaced {
             Some(old) => self.replace_static(&old, join, now),
             None if join.instance.is_none() && join.must_know_id => {
-                self.promised.insert(join.fresh_id.clone(), now + join.session_timeout);
+                self.promised
+                    .insert(join.fresh_id.clone(), now + join.session_timeout);
                 let id = join.fresh_id.clone();
-                let _ = join.answer.send(Joined::refused(ResponseError::MemberIdRequired, &id));
+                let _ = join
+                    .answer
+                    .send(Joined::refused(ResponseError::MemberIdRequired, &id));
             }
             None => self.add(join, now),
         }
@@ -117,7 +124,9 @@ impl Group {
     /// A static member came back after a restart, under a new id. If it still wants the same,
     /// nobody else needs to know.
     fn replace_static(&mut self, old_id: &str, join: Join, now: Instant) {
-        let Some(old) = self.members.remove(old_id) else { return self.add(join, now) };
+        let Some(old) = self.members.remove(old_id) else {
+            return self.add(join, now);
+        };
         let assignment = old.assignment.clone();
         let unchanged = old.metadata(&self.protocol) == metadata(&join.protocols, &self.protocol);
         old.dismiss(ResponseError::FencedInstanceId);
@@ -161,14 +170,21 @@ impl Group {
         if join.protocol_type.is_empty() || join.protocols.is_empty() {
             return false;
         }
-        let others: Vec<_> = self.members.iter().filter(|(id, _)| **id != join.member_id).collect();
+        let others: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(id, _)| **id != join.member_id)
+            .collect();
         if others.is_empty() {
             return true;
         }
         let common = |name: &String| {
-            others.iter().all(|(_, member)| member.protocols().iter().any(|(known, _)| known == name))
+            others
+                .iter()
+                .all(|(_, member)| member.protocols().iter().any(|(known, _)| known == name))
         };
-        self.protocol_type == join.protocol_type && join.protocols.iter().any(|(name, _)| common(name))
+        self.protocol_type == join.protocol_type
+            && join.protocols.iter().any(|(name, _)| common(name))
     }
 
     /// Begins the next generation if everyone has joined or waiting is over.
@@ -210,8 +226,12 @@ impl Group {
         self.state = State::Completing;
         let patience = self.members.values().map(Member::rebalance_timeout).max();
         self.deadline = now + patience.unwrap_or_default();
-        let joining: Vec<_> =
-            self.members.iter().filter(|(_, member)| member.is_joining()).map(|(id, _)| id.clone()).collect();
+        let joining: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.is_joining())
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in joining {
             self.answer_join(&id, false, now);
         }
@@ -220,16 +240,26 @@ impl Group {
     /// The strategy that all know and most prefer.
     fn elect_protocol(&self) -> String {
         let known_to_all = |name: &str| {
-            self.members.values().all(|member| member.protocols().iter().any(|(known, _)| known == name))
+            self.members
+                .values()
+                .all(|member| member.protocols().iter().any(|(known, _)| known == name))
         };
         let mut votes = BTreeMap::<&str, usize>::new();
         for member in self.members.values() {
-            let preferred = member.protocols().iter().map(|(name, _)| name.as_str()).find(|name| known_to_all(name));
+            let preferred = member
+                .protocols()
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .find(|name| known_to_all(name));
             if let Some(name) = preferred {
                 *votes.entry(name).or_default() += 1;
             }
         }
-        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned()).unwrap_or_default()
+        votes
+            .into_iter()
+            .max_by_key(|(_, count)| *count)
+            .map(|(name, _)| name.to_owned())
+            .unwrap_or_default()
     }
 
     fn answer_join(&mut self, id: &str, skip_assignment: bool, now: Instant) {
@@ -264,5 +294,9 @@ fn refuse(join: Join, error: ResponseError) {
 }
 
 fn metadata(protocols: &[(String, Bytes)], name: &str) -> Bytes {
-    protocols.iter().find(|(known, _)| known == name).map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+    protocols
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, metadata)| metadata.clone())
+        .unwrap_or_default()
 }

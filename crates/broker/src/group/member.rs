@@ -81,7 +81,9 @@ impl Member {
 
     pub(super) fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
-        found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+        found
+            .map(|(_, metadata)| metadata.clone())
+            .unwrap_or_default()
     }
 
     pub(super) fn answer_join(&mut self, joined: Joined, now: Instant) {
@@ -98,7 +100,11 @@ impl Member {
     pub(super) fn answer_sync(&mut self, protocol_type: &str, protocol: &str, now: Instant) {
         self.heard(now);
         if let Some(answer) = self.syncing.take() {
-            let _ = answer.send(Synced::new(protocol_type, protocol, self.assignment.clone()));
+            let _ = answer.send(Synced::new(
+                protocol_type,
+                protocol,
+                self.assignment.clone(),
+            ));
         }
     }
 

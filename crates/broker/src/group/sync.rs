@@ -33,7 +33,12 @@ pub(crate) struct Synced {
 
 impl Synced {
     pub(super) fn new(protocol_type: &str, protocol: &str, assignment: Bytes) -> Synced {
-        Synced { error: None, protocol_type: protocol_type.into(), protocol: protocol.into(), assignment }
+        Synced {
+            error: None,
+            protocol_type: protocol_type.into(),
+            protocol: protocol.into(),
+            assignment,
+        }
     }
 
     pub(crate) fn refused(error: ResponseError) -> Synced {
@@ -52,7 +57,9 @@ impl Group {
             let _ = sync.answer.send(Synced::refused(error));
             return;
         }
-        let Some(member) = self.members.get_mut(&sync.member_id) else { return };
+        let Some(member) = self.members.get_mut(&sync.member_id) else {
+            return;
+        };
         member.heard(now);
         member.wait_for_sync(sync.answer);
         if self.state == State::Completing && self.leader == sync.member_id {
@@ -62,7 +69,11 @@ impl Group {
             self.state = State::Stable;
         }
         if self.state == State::Stable {
-            for member in self.members.values_mut().filter(|member| member.is_syncing()) {
+            for member in self
+                .members
+                .values_mut()
+                .filter(|member| member.is_syncing())
+            {
                 member.answer_sync(&self.protocol_type, &self.protocol, now);
             }
         }
@@ -70,8 +81,12 @@ impl Group {
 
     fn check_sync(&mut self, sync: &Sync) -> Result<(), ResponseError> {
         self.known(&sync.member_id, sync.instance.as_deref(), sync.generation)?;
-        let differs = |theirs: &Option<String>, ours: &str| theirs.as_deref().is_some_and(|theirs| theirs != ours);
-        if differs(&sync.protocol_type, &self.protocol_type) || differs(&sync.protocol, &self.protocol) {
+        let differs = |theirs: &Option<String>, ours: &str| {
+            theirs.as_deref().is_some_and(|theirs| theirs != ours)
+        };
+        if differs(&sync.protocol_type, &self.protocol_type)
+            || differs(&sync.protocol, &self.protocol)
+        {
             return Err(ResponseError::InconsistentGroupProtocol);
         }
         match self.state {

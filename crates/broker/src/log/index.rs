@@ -6,9 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::Error;
 use crate::batch::Header;
 use crate::file::{self, Disk, DiskFile, Mode};
-use crate::Error;
 
 /// Bytes of a segment between two entries.
 const INTERVAL: u32 = 4096;
@@ -44,16 +44,31 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new(base: i64) -> Index {
-        Index { base, entries: Vec::new(), newest: -1 }
+        Index {
+            base,
+            entries: Vec::new(),
+            newest: -1,
+        }
     }
 
     /// Takes note of the batch at `position`; batches come in order.
     pub(crate) fn note(&mut self, header: &Header, position: u32) {
-        let due = self.entries.last().is_none_or(|last| position - last.position >= INTERVAL);
+        let due = self
+            .entries
+            .last()
+            .is_none_or(|last| position - last.position >= INTERVAL);
         if due {
             let relative = (header.base_offset - self.base) as u32;
-            let newest_before = if self.entries.is_empty() { i64::MIN } else { self.newest };
-            self.entries.push(Entry { relative, position, newest_before });
+            let newest_before = if self.entries.is_empty() {
+                i64::MIN
+            } else {
+                self.newest
+            };
+            self.entries.push(Entry {
+                relative,
+                position,
+                newest_before,
+            });
         }
         self.newest = self.newest.max(header.max_timestamp);
     }
@@ -64,18 +79,32 @@ impl Index {
 
     /// Where to begin looking for an offset.
     pub(crate) fn floor(&self, offset: i64) -> u32 {
-        let after = self.entries.partition_point(|entry| self.base + i64::from(entry.relative) <= offset);
-        after.checked_sub(1).map_or(0, |at| self.entries[at].position)
+        let after = self
+            .entries
+            .partition_point(|entry| self.base + i64::from(entry.relative) <= offset);
+        after
+            .checked_sub(1)
+            .map_or(0, |at| self.entries[at].position)
     }
 
     /// Where to begin looking for the first timestamp that is not before `timestamp`.
     pub(crate) fn floor_by_time(&self, timestamp: i64) -> u32 {
-        let after = self.entries.partition_point(|entry| entry.newest_before < timestamp);
-        after.checked_sub(1).map_or(0, |at| self.entries[at].position)
+        let after = self
+            .entries
+            .partition_point(|entry| entry.newest_before < timestamp);
+        after
+            .checked_sub(1)
+            .map_or(0, |at| self.entries[at].position)
     }
 
     /// Writes the index beside its segment and makes it durable.
-    pub(crate) fn save(&self, disk: &dyn Disk, path: &Path, next_offset: i64, size: u64) -> Result<(), Error> {
+    pub(crate) fn save(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        next_offset: i64,
+        size: u64,
+    ) -> Result<(), Error> {
         let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY + FOOTER);
         for entry in &self.entries {
             bytes.extend(entry.relative.to_be_bytes());
@@ -93,15 +122,22 @@ impl Index {
     }
 
     /// Reads a saved index; `None` when it is missing or not whole, and has to be made again.
-    pub(crate) fn load(disk: &dyn Disk, path: &Path, base: i64) -> Result<Option<(Index, Summary)>, Error> {
-        let Some(bytes) = file::read_whole(disk, path)? else { return Ok(None) };
+    pub(crate) fn load(
+        disk: &dyn Disk,
+        path: &Path,
+        base: i64,
+    ) -> Result<Option<(Index, Summary)>, Error> {
+        let Some(bytes) = file::read_whole(disk, path)? else {
+            return Ok(None);
+        };
         Ok(Self::decode(&bytes, base))
     }
 
     fn decode(bytes: &[u8], base: i64) -> Option<(Index, Summary)> {
         let (covered, sum) = bytes.split_last_chunk::<4>()?;
         let (list, footer) = covered.split_last_chunk::<{ FOOTER - 4 }>()?;
-        let number = |at: usize| u32::from_be_bytes(footer[at..at + 4].try_into().expect("4 bytes"));
+        let number =
+            |at: usize| u32::from_be_bytes(footer[at..at + 4].try_into().expect("4 bytes"));
         let long = |at: usize| i64::from_be_bytes(footer[at..at + 8].try_into().expect("8 bytes"));
         let sound = crc32c::crc32c(covered) == u32::from_be_bytes(*sum)
             && number(0) == MAGIC
@@ -111,8 +147,19 @@ impl Index {
             return None;
         }
         let entries = list.chunks_exact(ENTRY).map(decode_entry).collect();
-        let summary = Summary { next_offset: long(16), newest: long(24), size: u64::from(number(32)) };
-        Some((Index { base, entries, newest: summary.newest }, summary))
+        let summary = Summary {
+            next_offset: long(16),
+            newest: long(24),
+            size: u64::from(number(32)),
+        };
+        Some((
+            Index {
+                base,
+                entries,
+                newest: summary.newest,
+            },
+            summary,
+        ))
     }
 }
 
@@ -180,7 +227,13 @@ mod tests {
     #[test]
     fn in_memory_and_saved_index_agree() {
         let mut index = Index::new(100);
-        let sample = build(&[NewRecord { key: b"k", value: None }], 0);
+        let sample = build(
+            &[NewRecord {
+                key: b"k",
+                value: None,
+            }],
+            0,
+        );
         let mut header = Header::parse(&sample).unwrap();
         for i in 0..200 {
             header.base_offset = 100 + i;
@@ -193,17 +246,30 @@ mod tests {
         let path = Path::new("d/100.index");
         index.save(&disk, path, 300, 200_000).unwrap();
         let (loaded, summary) = Index::load(&disk, path, 100).unwrap().unwrap();
-        assert_eq!((summary.next_offset, summary.size, summary.newest), (300, 200_000, index.newest()));
+        assert_eq!(
+            (summary.next_offset, summary.size, summary.newest),
+            (300, 200_000, index.newest())
+        );
         assert_eq!(loaded.entries, index.entries);
         assert_eq!(index.entries.len(), 40);
-        let saved = SavedIndex { disk: &disk, path: path.to_owned(), base: 100 };
+        let saved = SavedIndex {
+            disk: &disk,
+            path: path.to_owned(),
+            base: 100,
+        };
         for offset in 90..310 {
             assert_eq!(saved.floor(offset).unwrap(), index.floor(offset));
         }
         for time in -200..2100 {
-            assert_eq!(saved.floor_by_time(time).unwrap(), index.floor_by_time(time));
+            assert_eq!(
+                saved.floor_by_time(time).unwrap(),
+                index.floor_by_time(time)
+            );
         }
-        assert_eq!((index.floor(100), index.floor(112), index.floor(299)), (0, 10_000, 195_000));
+        assert_eq!(
+            (index.floor(100), index.floor(112), index.floor(299)),
+            (0, 10_000, 195_000)
+        );
 
         disk.damage(path, |bytes| bytes[5] ^= 1);
         assert!(Index::load(&disk, path, 100).unwrap().is_none());

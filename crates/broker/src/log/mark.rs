@@ -46,12 +46,18 @@ impl MarkFile {
     /// Opens the mark of the partition in `folder`, with what it last said.
     pub(crate) fn open(disk: &dyn Disk, folder: &Path) -> Result<(MarkFile, Option<Mark>), Error> {
         let path = folder.join("mark");
-        let file = disk.open(&path, Mode::Write).map_err(Error::io("open", &path))?;
+        let file = disk
+            .open(&path, Mode::Write)
+            .map_err(Error::io("open", &path))?;
         let mut newest: Option<Mark> = None;
         for place in 0..PLACES {
             let mut bytes = [0; SIZE];
-            let read = file.read_at(&mut bytes, place * STRIDE).map_err(Error::io("read", &path))?;
-            let Some(mark) = decode(&bytes[..read]) else { continue };
+            let read = file
+                .read_at(&mut bytes, place * STRIDE)
+                .map_err(Error::io("read", &path))?;
+            let Some(mark) = decode(&bytes[..read]) else {
+                continue;
+            };
             let newer = newest.is_none_or(|seen| {
                 (mark.synced, mark.start_offset) > (seen.synced, seen.start_offset)
             });
@@ -59,14 +65,23 @@ impl MarkFile {
                 newest = Some(mark);
             }
         }
-        Ok((MarkFile { file, path: path.into(), unsynced: AtomicBool::new(false) }, newest))
+        Ok((
+            MarkFile {
+                file,
+                path: path.into(),
+                unsynced: AtomicBool::new(false),
+            },
+            newest,
+        ))
     }
 
     /// Writes without syncing. `turn` is any number that grows by one each time.
     pub(crate) fn write(&self, mark: &Mark, turn: u64) -> Result<(), Error> {
         self.unsynced.store(true, Ordering::Release);
         let place = turn % PLACES * STRIDE;
-        self.file.write_at(&encode(mark), place).map_err(Error::io("write", &self.path))
+        self.file
+            .write_at(&encode(mark), place)
+            .map_err(Error::io("write", &self.path))
     }
 
     /// Makes durable what was written, if anything was.
@@ -74,7 +89,10 @@ impl MarkFile {
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.file.sync().map_err(|source| Error::Sync { path: self.path.to_path_buf(), source })
+        self.file.sync().map_err(|source| Error::Sync {
+            path: self.path.to_path_buf(),
+            source,
+        })
     }
 }
 
@@ -99,10 +117,15 @@ fn decode(bytes: &[u8]) -> Option<Mark> {
     if numbers.len() != SIZE - 4 || crc32c::crc32c(numbers) != u32::from_be_bytes(*sum) {
         return None;
     }
-    let number = |i: usize| i64::from_be_bytes(numbers[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
+    let number =
+        |i: usize| i64::from_be_bytes(numbers[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
     Some(Mark {
         start_offset: number(0),
-        synced: Point { offset: number(1), segment: number(2), position: number(3) as u64 },
+        synced: Point {
+            offset: number(1),
+            segment: number(2),
+            position: number(3) as u64,
+        },
     })
 }
 
@@ -120,7 +143,11 @@ mod tests {
         assert_eq!(none, None);
         let mark = |offset| Mark {
             start_offset: 3,
-            synced: Point { offset, segment: 0, position: offset as u64 * 10 },
+            synced: Point {
+                offset,
+                segment: 0,
+                position: offset as u64 * 10,
+            },
         };
         for turn in 0..5 {
             file.write(&mark(turn as i64 + 10), turn).unwrap();

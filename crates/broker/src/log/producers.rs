@@ -45,7 +45,10 @@ struct Sent {
 pub(crate) enum Verdict {
     Append,
     /// It is there already.
-    Duplicate { offset: i64, next_offset: i64 },
+    Duplicate {
+        offset: i64,
+        next_offset: i64,
+    },
     OutOfOrder,
     Fenced,
 }
@@ -55,16 +58,29 @@ impl Producers {
         if header.producer_id < 0 {
             return Verdict::Append;
         }
-        let Some(known) = self.0.get(&header.producer_id) else { return Verdict::Append };
+        let Some(known) = self.0.get(&header.producer_id) else {
+            return Verdict::Append;
+        };
         if header.producer_epoch < known.epoch {
             return Verdict::Fenced;
         }
         if header.producer_epoch > known.epoch {
-            return if header.base_sequence == 0 { Verdict::Append } else { Verdict::OutOfOrder };
+            return if header.base_sequence == 0 {
+                Verdict::Append
+            } else {
+                Verdict::OutOfOrder
+            };
         }
         let (first, last) = (header.base_sequence, header.last_sequence());
-        if let Some(sent) = known.batches.iter().find(|sent| (sent.first, sent.last) == (first, last)) {
-            return Verdict::Duplicate { offset: sent.offset, next_offset: sent.next_offset };
+        if let Some(sent) = known
+            .batches
+            .iter()
+            .find(|sent| (sent.first, sent.last) == (first, last))
+        {
+            return Verdict::Duplicate {
+                offset: sent.offset,
+                next_offset: sent.next_offset,
+            };
         }
         match known.batches.back() {
             Some(newest) if first != follow(newest.last) => Verdict::OutOfOrder,
@@ -77,11 +93,14 @@ impl Producers {
         if header.producer_id < 0 {
             return;
         }
-        let producer = self.0.entry(header.producer_id).or_insert_with(|| Producer {
-            epoch: header.producer_epoch,
-            batches: VecDeque::with_capacity(REMEMBERED),
-            seen_ms: now_ms,
-        });
+        let producer = self
+            .0
+            .entry(header.producer_id)
+            .or_insert_with(|| Producer {
+                epoch: header.producer_epoch,
+                batches: VecDeque::with_capacity(REMEMBERED),
+                seen_ms: now_ms,
+            });
         if header.producer_epoch > producer.epoch {
             producer.epoch = header.producer_epoch;
             producer.batches.clear();
@@ -126,7 +145,9 @@ impl Producers {
     /// `None` when the bytes are not a whole snapshot.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Producers> {
         let (mut rest, sum) = bytes.split_last_chunk::<4>()?;
-        if crc32c::crc32c(rest) != u32::from_be_bytes(*sum) || take(&mut rest)? != MAGIC.to_be_bytes() {
+        if crc32c::crc32c(rest) != u32::from_be_bytes(*sum)
+            || take(&mut rest)? != MAGIC.to_be_bytes()
+        {
             return None;
         }
         let count = u32::from_be_bytes(take(&mut rest)?);
@@ -136,8 +157,17 @@ impl Producers {
             let epoch = i16::from_be_bytes(take(&mut rest)?);
             let seen_ms = i64::from_be_bytes(take(&mut rest)?);
             let [batches] = take(&mut rest)?;
-            let batches = (0..batches).map(|_| decode_sent(&mut rest)).collect::<Option<_>>()?;
-            producers.insert(id, Producer { epoch, batches, seen_ms });
+            let batches = (0..batches)
+                .map(|_| decode_sent(&mut rest))
+                .collect::<Option<_>>()?;
+            producers.insert(
+                id,
+                Producer {
+                    epoch,
+                    batches,
+                    seen_ms,
+                },
+            );
         }
         rest.is_empty().then_some(Producers(producers))
     }
@@ -159,7 +189,11 @@ fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 fn follow(sequence: i32) -> i32 {
-    if sequence == i32::MAX { 0 } else { sequence + 1 }
+    if sequence == i32::MAX {
+        0
+    } else {
+        sequence + 1
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +202,12 @@ mod tests {
     use crate::batch::{NewRecord, build};
 
     fn sent(id: i64, epoch: i16, sequence: i32, records: usize, offset: i64) -> Header {
-        let list: Vec<_> = (0..records).map(|_| NewRecord { key: b"k", value: None }).collect();
+        let list: Vec<_> = (0..records)
+            .map(|_| NewRecord {
+                key: b"k",
+                value: None,
+            })
+            .collect();
         let mut header = Header::parse(&build(&list, 0)).unwrap();
         header.producer_id = id;
         header.producer_epoch = epoch;
@@ -189,13 +228,32 @@ mod tests {
         assert_eq!(producers.judge(&sent(7, 2, 12, 1, 0)), Verdict::Fenced);
         assert_eq!(producers.judge(&sent(7, 4, 0, 1, 0)), Verdict::Append);
         assert_eq!(producers.judge(&sent(7, 4, 12, 1, 0)), Verdict::OutOfOrder);
-        assert_eq!(producers.judge(&sent(7, 3, 10, 2, 0)), Verdict::Duplicate { offset: 10, next_offset: 12 });
-        assert_eq!(producers.judge(&sent(7, 3, 2, 2, 0)), Verdict::Duplicate { offset: 2, next_offset: 4 });
-        assert_eq!(producers.judge(&sent(7, 3, 0, 2, 0)), Verdict::OutOfOrder, "the sixth last is forgotten");
+        assert_eq!(
+            producers.judge(&sent(7, 3, 10, 2, 0)),
+            Verdict::Duplicate {
+                offset: 10,
+                next_offset: 12
+            }
+        );
+        assert_eq!(
+            producers.judge(&sent(7, 3, 2, 2, 0)),
+            Verdict::Duplicate {
+                offset: 2,
+                next_offset: 4
+            }
+        );
+        assert_eq!(
+            producers.judge(&sent(7, 3, 0, 2, 0)),
+            Verdict::OutOfOrder,
+            "the sixth last is forgotten"
+        );
         assert_eq!(producers.judge(&sent(7, 3, 12, 1, 0)), Verdict::Append);
         assert_eq!(producers.judge(&sent(7, 3, 13, 1, 0)), Verdict::OutOfOrder);
         assert_eq!(producers.judge(&sent(-1, -1, -1, 1, 0)), Verdict::Append);
-        assert_eq!(Producers::decode(&producers.encode()), Some(producers.clone()));
+        assert_eq!(
+            Producers::decode(&producers.encode()),
+            Some(producers.clone())
+        );
         producers.expire(2);
         assert_eq!(producers, Producers::default());
     }

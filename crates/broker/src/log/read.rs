@@ -54,7 +54,9 @@ impl Log {
         if offset == self.synced.offset {
             return Ok(None);
         }
-        let at = self.closed.partition_point(|segment| segment.next_offset <= offset);
+        let at = self
+            .closed
+            .partition_point(|segment| segment.next_offset <= offset);
         Ok(Some(match self.closed.get(at) {
             Some(segment) => self.place_in(segment),
             None => self.place_in_active(self.active.index.floor(offset)),
@@ -63,7 +65,10 @@ impl Log {
 
     /// Where the first record may be that is not older than `timestamp`, in this order.
     pub(crate) fn locate_time(&self, timestamp: i64) -> Vec<Place> {
-        let closed = self.closed.iter().filter(|segment| segment.newest >= timestamp);
+        let closed = self
+            .closed
+            .iter()
+            .filter(|segment| segment.newest >= timestamp);
         let mut places: Vec<_> = closed.map(|segment| self.place_in(segment)).collect();
         if self.active.index.newest() >= timestamp {
             places.push(self.place_in_active(self.active.index.floor_by_time(timestamp)));
@@ -74,7 +79,10 @@ impl Log {
     /// The largest timestamp of any record; -1 when there is none.
     pub(crate) fn newest(&self) -> i64 {
         let closed = self.closed.iter().map(|segment| segment.newest);
-        closed.chain([self.active.index.newest()]).max().unwrap_or(-1)
+        closed
+            .chain([self.active.index.newest()])
+            .max()
+            .unwrap_or(-1)
     }
 
     fn place_in(&self, segment: &Arc<Closed>) -> Place {
@@ -126,7 +134,9 @@ impl Place {
             let mut bytes = self.fill(position, wanted)?;
             let mut skipped = 0;
             let first = loop {
-                let Some(header) = Header::parse(&bytes[skipped..]) else { break None };
+                let Some(header) = Header::parse(&bytes[skipped..]) else {
+                    break None;
+                };
                 if header.next_offset() > offset {
                     break Some(header);
                 }
@@ -174,13 +184,21 @@ impl Place {
             }
             if header.is_compressed() {
                 let offset = header.base_offset.max(self.start_offset);
-                return Ok(Some(Found { offset, timestamp: header.max_timestamp }));
+                return Ok(Some(Found {
+                    offset,
+                    timestamp: header.max_timestamp,
+                }));
             }
             let batch = self.fill(position, header.size)?;
             let records = Records::new(&header, &batch).flatten();
             let found = records
-                .filter(|record| record.offset >= self.start_offset && record.timestamp >= timestamp)
-                .map(|record| Found { offset: record.offset, timestamp: record.timestamp })
+                .filter(|record| {
+                    record.offset >= self.start_offset && record.timestamp >= timestamp
+                })
+                .map(|record| Found {
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                })
                 .next();
             if found.is_some() {
                 return Ok(found);
@@ -200,7 +218,11 @@ impl Place {
 
 impl Closed {
     fn index(&self) -> SavedIndex<'_> {
-        SavedIndex { disk: &*self.disk, path: self.path.with_extension("index"), base: self.base }
+        SavedIndex {
+            disk: &*self.disk,
+            path: self.path.with_extension("index"),
+            base: self.base,
+        }
     }
 }
 

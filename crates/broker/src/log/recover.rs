@@ -25,7 +25,12 @@ const CHUNK: usize = 1 << 20;
 
 /// Opens the log in `folder`, or begins one in an empty folder. `clean` says that the broker was
 /// stopped in order, so that the last segment need not be read again.
-pub(crate) fn open(disk: &Arc<dyn Disk>, folder: &Path, clean: bool, now_ms: i64) -> Result<(Log, MarkFile), Error> {
+pub(crate) fn open(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    clean: bool,
+    now_ms: i64,
+) -> Result<(Log, MarkFile), Error> {
     let (mark_file, mark) = MarkFile::open(&**disk, folder)?;
     let bases = numbers(&**disk, folder, ".log")?;
     let Some((last, full)) = bases.split_last() else {
@@ -35,7 +40,17 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, folder: &Path, clean: bool, now_ms: i64
         }
         let active = Active::create(&**disk, folder, 0)?;
         disk.sync_dir(folder).map_err(Error::io("sync", folder))?;
-        return Ok((assemble(disk, folder, VecDeque::new(), active, Producers::default(), 0), mark_file));
+        return Ok((
+            assemble(
+                disk,
+                folder,
+                VecDeque::new(),
+                active,
+                Producers::default(),
+                0,
+            ),
+            mark_file,
+        ));
     };
     let mut closed = VecDeque::with_capacity(full.len());
     let mut expected = None;
@@ -56,7 +71,10 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, folder: &Path, clean: bool, now_ms: i64
     }
     let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
     let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
-    Ok((assemble(disk, folder, closed, active, producers, start), mark_file))
+    Ok((
+        assemble(disk, folder, closed, active, producers, start),
+        mark_file,
+    ))
 }
 
 fn assemble(
@@ -67,7 +85,11 @@ fn assemble(
     producers: Producers,
     start_offset: i64,
 ) -> Log {
-    let synced = Point { offset: active.next_offset, segment: active.base, position: active.size };
+    let synced = Point {
+        offset: active.next_offset,
+        segment: active.base,
+        position: active.size,
+    };
     Log {
         disk: disk.clone(),
         folder: folder.to_owned(),
@@ -83,7 +105,8 @@ fn assemble(
 fn refuse_gap(folder: &Path, expected: Option<i64>, base: i64) -> Result<(), Error> {
     match expected {
         Some(expected) if expected != base => {
-            let what = format!("it begins at offset {base}, the segment before it ends at {expected}");
+            let what =
+                format!("it begins at offset {base}, the segment before it ends at {expected}");
             Err(Error::corrupt(&segment_path(folder, base), 0, what))
         }
         _ => Ok(()),
@@ -92,39 +115,83 @@ fn refuse_gap(folder: &Path, expected: Option<i64>, base: i64) -> Result<(), Err
 
 fn open_closed(disk: &Arc<dyn Disk>, folder: &Path, base: i64) -> Result<Closed, Error> {
     let path = segment_path(folder, base);
-    let file = disk.open(&path, Mode::Read).map_err(Error::io("open", &path))?;
+    let file = disk
+        .open(&path, Mode::Read)
+        .map_err(Error::io("open", &path))?;
     let size = file.size().map_err(Error::io("measure", &path))?;
     let index_path = path.with_extension("index");
     let summary = match Index::load(&**disk, &index_path, base)? {
         Some((_, summary)) if summary.size == size => summary,
         Some((_, summary)) if summary.size > size => {
-            return Err(Error::corrupt(&path, size, format!("it ends here, and was {} bytes long", summary.size)));
+            return Err(Error::corrupt(
+                &path,
+                size,
+                format!("it ends here, and was {} bytes long", summary.size),
+            ));
         }
         _ => {
             let scan = scan(&*file, &path, base, size)?;
             if let Some(bad) = scan.bad {
-                return Err(Error::corrupt(&path, bad, "a damaged batch in a segment that was synced"));
+                return Err(Error::corrupt(
+                    &path,
+                    bad,
+                    "a damaged batch in a segment that was synced",
+                ));
             }
-            scan.index.save(&**disk, &index_path, scan.next_offset, size)?;
-            Summary { next_offset: scan.next_offset, newest: scan.index.newest(), size }
+            scan.index
+                .save(&**disk, &index_path, scan.next_offset, size)?;
+            Summary {
+                next_offset: scan.next_offset,
+                newest: scan.index.newest(),
+                size,
+            }
         }
     };
     let (next_offset, newest) = (summary.next_offset, summary.newest);
-    Ok(Closed { base, next_offset, newest, size, file, path, disk: disk.clone() })
+    Ok(Closed {
+        base,
+        next_offset,
+        newest,
+        size,
+        file,
+        path,
+        disk: disk.clone(),
+    })
 }
 
 /// The last segment, unread, if a clean stop left an index that fits it and the mark.
-fn trusted(disk: &dyn Disk, folder: &Path, base: i64, mark: Option<Mark>) -> Result<Option<Active>, Error> {
+fn trusted(
+    disk: &dyn Disk,
+    folder: &Path,
+    base: i64,
+    mark: Option<Mark>,
+) -> Result<Option<Active>, Error> {
     let Some(mark) = mark else { return Ok(None) };
     let path = segment_path(folder, base);
-    let Some((index, summary)) = Index::load(disk, &path.with_extension("index"), base)? else { return Ok(None) };
-    let file = disk.open(&path, Mode::Append).map_err(Error::io("open", &path))?;
+    let Some((index, summary)) = Index::load(disk, &path.with_extension("index"), base)? else {
+        return Ok(None);
+    };
+    let file = disk
+        .open(&path, Mode::Append)
+        .map_err(Error::io("open", &path))?;
     let size = file.size().map_err(Error::io("measure", &path))?;
-    let end = Point { offset: summary.next_offset, segment: base, position: size };
+    let end = Point {
+        offset: summary.next_offset,
+        segment: base,
+        position: size,
+    };
     if summary.size != size || mark.synced != end {
         return Ok(None);
     }
-    Ok(Some(Active { base, next_offset: end.offset, size, began_ms: None, index, file, path }))
+    Ok(Some(Active {
+        base,
+        next_offset: end.offset,
+        size,
+        began_ms: None,
+        index,
+        file,
+        path,
+    }))
 }
 
 /// The last segment, read as a whole, its torn tail cut.
@@ -136,7 +203,9 @@ fn open_active(
     now_ms: i64,
 ) -> Result<Active, Error> {
     let path = segment_path(folder, base);
-    let file = disk.open(&path, Mode::Append).map_err(Error::io("open", &path))?;
+    let file = disk
+        .open(&path, Mode::Append)
+        .map_err(Error::io("open", &path))?;
     let size = file.size().map_err(Error::io("measure", &path))?;
     let scan = scan(&*file, &path, base, size)?;
     let end = scan.bad.unwrap_or(size);
@@ -161,9 +230,20 @@ fn open_active(
         file.truncate(bad).map_err(Error::io("truncate", &path))?;
     }
     // What is kept may never have been synced; it is acknowledged to readers from now on.
-    file.sync().map_err(|source| Error::Sync { path: path.clone(), source })?;
+    file.sync().map_err(|source| Error::Sync {
+        path: path.clone(),
+        source,
+    })?;
     let began_ms = (end > 0).then_some(now_ms);
-    Ok(Active { base, next_offset: scan.next_offset, size: end, began_ms, index: scan.index, file, path })
+    Ok(Active {
+        base,
+        next_offset: scan.next_offset,
+        size: end,
+        began_ms,
+        index: scan.index,
+        file,
+        path,
+    })
 }
 
 struct Scan {
@@ -175,15 +255,25 @@ struct Scan {
 
 /// Reads a segment from its beginning and checks every sum.
 fn scan(file: &dyn DiskFile, path: &Path, base: i64, size: u64) -> Result<Scan, Error> {
-    let mut scan = Scan { index: Index::new(base), next_offset: base, bad: None };
+    let mut scan = Scan {
+        index: Index::new(base),
+        next_offset: base,
+        bad: None,
+    };
     let mut position = 0;
     let mut chunk = Vec::new();
     let mut wanted = CHUNK;
     while position < size {
         chunk.resize((size - position).min(wanted as u64) as usize, 0);
-        let read = file.read_at(&mut chunk, position).map_err(Error::io("read", path))?;
+        let read = file
+            .read_at(&mut chunk, position)
+            .map_err(Error::io("read", path))?;
         if read < chunk.len() {
-            return Err(Error::corrupt(path, position + read as u64, "the file became shorter while it was read"));
+            return Err(Error::corrupt(
+                path,
+                position + read as u64,
+                "the file became shorter while it was read",
+            ));
         }
         let (at, step) = scan_chunk(&mut scan, &chunk, position, size);
         position += at as u64;
@@ -214,13 +304,24 @@ fn scan_chunk(scan: &mut Scan, chunk: &[u8], position: u64, size: u64) -> (usize
         let rest = &chunk[at..];
         if rest.len() < HEADER {
             let cut_short = left > 0 && rest.len() as u64 == left;
-            return (at, if cut_short { Step::Bad } else { Step::More(HEADER) });
+            return (
+                at,
+                if cut_short {
+                    Step::Bad
+                } else {
+                    Step::More(HEADER)
+                },
+            );
         }
-        let Some(header) = Header::parse(rest) else { return (at, Step::Bad) };
+        let Some(header) = Header::parse(rest) else {
+            return (at, Step::Bad);
+        };
         if header.size as u64 > left {
             return (at, Step::Bad);
         }
-        let Some(batch) = rest.get(..header.size) else { return (at, Step::More(header.size)) };
+        let Some(batch) = rest.get(..header.size) else {
+            return (at, Step::More(header.size));
+        };
         if header.base_offset != scan.next_offset || !batch::sum_is_right(batch) {
             return (at, Step::Bad);
         }
@@ -239,12 +340,18 @@ fn sound_batch_after(
     expected: i64,
 ) -> Result<Option<u64>, Error> {
     let mut tail = vec![0; (size - bad) as usize];
-    let read = file.read_at(&mut tail, bad).map_err(Error::io("read", path))?;
+    let read = file
+        .read_at(&mut tail, bad)
+        .map_err(Error::io("read", path))?;
     tail.truncate(read);
     let found = (1..tail.len().saturating_sub(HEADER)).find(|at| {
-        let Some(header) = Header::parse(&tail[*at..]) else { return false };
+        let Some(header) = Header::parse(&tail[*at..]) else {
+            return false;
+        };
         let near = (expected..expected + i64::from(u32::MAX)).contains(&header.base_offset);
-        near && tail.get(*at..at + header.size).is_some_and(batch::sum_is_right)
+        near && tail
+            .get(*at..at + header.size)
+            .is_some_and(batch::sum_is_right)
     });
     Ok(found.map(|at| bad + at as u64))
 }
@@ -272,9 +379,19 @@ fn open_producers(
             break;
         }
     }
-    let full = closed.iter().map(|segment| (&segment.file, &segment.path, segment.next_offset, segment.size));
+    let full = closed.iter().map(|segment| {
+        (
+            &segment.file,
+            &segment.path,
+            segment.next_offset,
+            segment.size,
+        )
+    });
     let last = (&active.file, &active.path, active.next_offset, active.size);
-    for (file, path, _, size) in full.chain([last]).filter(|(_, _, next_offset, _)| *next_offset > known) {
+    for (file, path, _, size) in full
+        .chain([last])
+        .filter(|(_, _, next_offset, _)| *next_offset > known)
+    {
         let mut walk = Walk::new(&**file, 0, size);
         while let Some((_, header)) = walk.next().map_err(Error::io("read", path))? {
             if header.base_offset >= known {

@@ -19,7 +19,13 @@ pub(crate) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Walks the batches between two positions; both are between batches.
     pub(crate) fn new(file: &'a dyn DiskFile, position: u64, limit: u64) -> Self {
-        Walk { file, position, limit, chunk: Vec::new(), chunk_at: 0 }
+        Walk {
+            file,
+            position,
+            limit,
+            chunk: Vec::new(),
+            chunk_at: 0,
+        }
     }
 
     /// The next batch and where it begins; `None` at the limit, or where no batch is.
@@ -37,7 +43,9 @@ impl<'a> Walk<'a> {
             self.chunk_at = self.position;
         }
         let at = (self.position - self.chunk_at) as usize;
-        let Some(header) = Header::parse(&self.chunk[at..]) else { return Ok(None) };
+        let Some(header) = Header::parse(&self.chunk[at..]) else {
+            return Ok(None);
+        };
         let found = self.position;
         self.position += header.size as u64;
         Ok(Some((found, header)))

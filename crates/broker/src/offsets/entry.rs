@@ -22,7 +22,11 @@ const VERSION: u8 = 1;
 impl Key {
     /// Orders before every key of the group.
     pub(super) fn first_of(group: &str) -> Key {
-        Key { group: group.to_owned(), topic: String::new(), partition: i32::MIN }
+        Key {
+            group: group.to_owned(),
+            topic: String::new(),
+            partition: i32::MIN,
+        }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -38,7 +42,11 @@ impl Key {
         let group = take(&mut rest)?;
         let topic = take(&mut rest)?;
         let partition = i32::from_be_bytes(rest.try_into().ok()?);
-        Some(Key { group, topic, partition })
+        Some(Key {
+            group,
+            topic,
+            partition,
+        })
     }
 }
 
@@ -55,8 +63,15 @@ impl Committed {
         let (offset, rest) = bytes.split_first_chunk()?;
         let (leader_epoch, mut rest) = rest.split_first_chunk()?;
         let metadata = take(&mut rest)?;
-        let (offset, leader_epoch) = (i64::from_be_bytes(*offset), i32::from_be_bytes(*leader_epoch));
-        Some(Committed { offset, leader_epoch, metadata })
+        let (offset, leader_epoch) = (
+            i64::from_be_bytes(*offset),
+            i32::from_be_bytes(*leader_epoch),
+        );
+        Some(Committed {
+            offset,
+            leader_epoch,
+            metadata,
+        })
     }
 }
 

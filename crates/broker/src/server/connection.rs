@@ -20,8 +20,8 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Server, told};
 use super::frame::{self, FrameError, FrameLimits};
+use super::{Server, told};
 use crate::api;
 
 /// After the peer stopped sending, how long what it asked for is still answered.
@@ -44,7 +44,9 @@ pub(crate) struct Peer {
 }
 
 pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
-    let ip = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let ip = stream
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     // Answers are written whole, so there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
@@ -65,7 +67,12 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, mut stop: watc
     }
 }
 
-async fn read_requests(server: &Arc<Server>, mut from: OwnedReadHalf, answers: mpsc::Sender<Answer>, peer: Peer) {
+async fn read_requests(
+    server: &Arc<Server>,
+    mut from: OwnedReadHalf,
+    answers: mpsc::Sender<Answer>,
+    peer: Peer,
+) {
     let limits = &server.config.limits;
     let limits = FrameLimits {
         longest: limits.request_bytes,
@@ -81,11 +88,16 @@ async fn read_requests(server: &Arc<Server>, mut from: OwnedReadHalf, answers: m
         let request = match frame::read(&mut from, &limits).await {
             Ok(request) => request,
             Err(FrameError::Closed | FrameError::Io(_)) => return,
-            Err(FrameError::Idle) => return tracing::debug!(peer = %peer.ip, "an idle connection is closed"),
+            Err(FrameError::Idle) => {
+                return tracing::debug!(peer = %peer.ip, "an idle connection is closed");
+            }
             Err(reason) => return refused(&reason),
         };
         server.counters.requests.fetch_add(1, Relaxed);
-        server.counters.bytes_in.fetch_add(request.bytes.len() as u64 + 4, Relaxed);
+        server
+            .counters
+            .bytes_in
+            .fetch_add(request.bytes.len() as u64 + 4, Relaxed);
         match api::begin(server, peer, request).await {
             Ok(Some(answer)) => {
                 if answers.send(answer).await.is_err() {
@@ -98,7 +110,11 @@ async fn read_requests(server: &Arc<Server>, mut from: OwnedReadHalf, answers: m
     }
 }
 
-async fn write_answers(server: &Server, mut to: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Answer>) {
+async fn write_answers(
+    server: &Server,
+    mut to: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Answer>,
+) {
     while let Some(answer) = queue.recv().await {
         let frame = answer.await;
         if let Err(error) = write(&mut to, &frame.bytes, server.config.limits.stalled).await {
@@ -107,14 +123,23 @@ async fn write_answers(server: &Server, mut to: impl AsyncWrite + Unpin, mut que
             }
             return;
         }
-        server.counters.bytes_out.fetch_add(frame.bytes.len() as u64, Relaxed);
+        server
+            .counters
+            .bytes_out
+            .fetch_add(frame.bytes.len() as u64, Relaxed);
     }
 }
 
 /// Writes all bytes to a peer that takes some of them every now and then.
-async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], stalled: Duration) -> io::Result<()> {
+async fn write(
+    to: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    stalled: Duration,
+) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written = timeout(stalled, to.write(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let written = timeout(stalled, to.write(bytes))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

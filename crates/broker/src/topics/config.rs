@@ -11,8 +11,14 @@ pub(crate) struct TopicConfig(BTreeMap<&'static str, String>);
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ConfigError {
-    Unknown { key: String },
-    Value { key: String, found: String, must: &'static str },
+    Unknown {
+        key: String,
+    },
+    Value {
+        key: String,
+        found: String,
+        must: &'static str,
+    },
 }
 
 /// Kafka's codes of the types of settings, for DescribeConfigs.
@@ -36,7 +42,9 @@ pub(crate) struct Setting {
 }
 
 fn number_in(value: &str, range: std::ops::RangeInclusive<i64>) -> bool {
-    value.parse().is_ok_and(|number: i64| range.contains(&number))
+    value
+        .parse()
+        .is_ok_and(|number: i64| range.contains(&number))
 }
 
 /// All of them, by name.
@@ -120,7 +128,11 @@ impl TopicConfig {
         let setting = setting(key)?;
         let value = value.trim();
         if !(setting.is_fine)(value) {
-            return Err(ConfigError::Value { key: key.into(), found: value.into(), must: setting.must });
+            return Err(ConfigError::Value {
+                key: key.into(),
+                found: value.into(),
+                must: setting.must,
+            });
         }
         self.0.insert(setting.key, value.to_owned());
         Ok(())
@@ -150,7 +162,10 @@ impl TopicConfig {
             segment_ms: self.number("segment.ms", defaults.segment_ms),
             retention_ms: self.number("retention.ms", defaults.retention_ms),
             retention_bytes: self.number("retention.bytes", defaults.retention_bytes),
-            append_time: self.0.get("message.timestamp.type").is_some_and(|value| value == "LogAppendTime"),
+            append_time: self
+                .0
+                .get("message.timestamp.type")
+                .is_some_and(|value| value == "LogAppendTime"),
         }
     }
 
@@ -159,12 +174,18 @@ impl TopicConfig {
     }
 
     fn number(&self, key: &str, default: i64) -> i64 {
-        self.0.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
+        self.0
+            .get(key)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
     }
 }
 
 fn setting(key: &str) -> Result<&'static Setting, ConfigError> {
-    SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(|| ConfigError::Unknown { key: key.into() })
+    SETTINGS
+        .iter()
+        .find(|setting| setting.key == key)
+        .ok_or_else(|| ConfigError::Unknown { key: key.into() })
 }
 
 impl std::fmt::Display for ConfigError {
@@ -188,8 +209,14 @@ mod tests {
             let default = (setting.default)(&defaults);
             assert!((setting.is_fine)(&default), "{} = {default}", setting.key);
         }
-        assert!(matches!(config.set("cleanup.policy", "compact"), Err(ConfigError::Value { .. })));
-        assert!(matches!(config.set("no.such", "1"), Err(ConfigError::Unknown { .. })));
+        assert!(matches!(
+            config.set("cleanup.policy", "compact"),
+            Err(ConfigError::Value { .. })
+        ));
+        assert!(matches!(
+            config.set("no.such", "1"),
+            Err(ConfigError::Unknown { .. })
+        ));
         config.set("retention.ms", "5000").unwrap();
         assert_eq!(config.log_settings(&defaults).retention_ms, 5000);
         config.unset("retention.ms").unwrap();

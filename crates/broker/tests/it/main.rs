@@ -1,1 +1,12 @@
+//! The broker from outside: rdkafka as its client, raw bytes as its enemy, kill -9 as its end.
 
+// Clippy takes only the test functions themselves for tests.
+#![allow(clippy::unwrap_used)]
+
+mod admin;
+mod client;
+mod consume;
+mod crash;
+mod produce;
+mod raw;
+mod restart;

@@ -112,7 +112,11 @@ async fn of_two_that_expect_one_version_one_is_effective_and_the_other_changes_n
     assert_eq!(accounts(&street, &admin).await, now);
 
     // The trail agrees: created, key issued, two connects that took effect.
-    let request = by(&admin, ListActivitiesRequest::default());
+    let request = ListActivitiesRequest {
+        consistency: street.everything().await,
+        ..Default::default()
+    };
+    let request = by(&admin, request);
     let mut trail = street
         .activity()
         .list_activities(request)
@@ -144,7 +148,7 @@ async fn another_tenant_sees_and_changes_nothing() {
         .accounts()
         .connect_account(by(&ours, connect("1", None)))
         .await;
-    let token = made.unwrap().into_inner().token;
+    made.unwrap();
 
     let refused = street
         .accounts()
@@ -152,16 +156,11 @@ async fn another_tenant_sees_and_changes_nothing() {
         .await;
     assert_eq!(refused.unwrap_err().code(), Code::NotFound);
     assert!(accounts(&street, &theirs).await.is_empty());
-    let all = by(
-        &theirs,
-        ListActivitiesRequest {
-            consistency: Some(compline_api::query::Consistency {
-                min_position: token,
-                ..Default::default()
-            }),
-            ..Default::default()
-        },
-    );
+    let request = ListActivitiesRequest {
+        consistency: street.everything().await,
+        ..Default::default()
+    };
+    let all = by(&theirs, request);
     let trail = street
         .activity()
         .list_activities(all)

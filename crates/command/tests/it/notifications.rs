@@ -2,57 +2,17 @@ use compline_api::{
     command::MarkReadRequest,
     query::{Consistency, KeyRole, ListNotificationsRequest, ListNotificationsResponse, Position},
 };
-use compline_event::{
-    Envelope, Event, EventId, Source, TenantId, Token, Topic, activity_events::NotificationRaised,
-};
-use compline_eventlog::AppenderConfig;
-use time::OffsetDateTime;
+use compline_event::{Event, Topic, activity_events::NotificationRaised};
 use tonic::Code;
-use uuid::Uuid;
 
-use crate::street::{Street, by, request_id, tenant_key};
+use crate::street::{Street, by, request_id};
 
-/// Appends what an engine would, and says where it stands.
-async fn raise(street: &Street, key: &str, id: &str) -> Token {
-    let (tenant, at_key) = tenant_key(key);
-    let now = OffsetDateTime::now_utc();
-    let envelope = Envelope {
-        event_id: EventId::new(Uuid::new_v4()),
-        tenant: Some(TenantId::new(tenant)),
-        occurred_at: now,
-        recorded_at: now,
-        source: Source::Engine("ad".into()),
-        actor: "engine:ad".into(),
-        causation_id: None,
-        correlation_id: None,
-        stamp: None,
-        traceparent: String::new(),
-        event: Event::NotificationRaised(NotificationRaised {
-            notification_id: id.into(),
-            title: format!("title of {id}"),
-            ..Default::default()
-        }),
-    };
-    let appender = street.log.appender(AppenderConfig::default()).unwrap();
-    let at = appender
-        .append(Topic::Activity, None, at_key, &envelope)
-        .await
-        .unwrap();
-    let position = compline_event::Position {
-        topic: at.topic,
-        partition: at.partition,
-        next_offset: at.offset.next(),
-    };
-    [position].into_iter().collect()
-}
-
-fn positions(token: &Token) -> Vec<Position> {
-    let position = |at: compline_event::Position| Position {
-        topic: at.topic.to_string(),
-        partition: at.partition.0,
-        next_offset: at.next_offset.0,
-    };
-    token.positions().map(position).collect()
+fn raised(id: &str) -> Event {
+    Event::NotificationRaised(NotificationRaised {
+        notification_id: id.into(),
+        title: format!("title of {id}"),
+        ..Default::default()
+    })
 }
 
 async fn list(
@@ -85,9 +45,9 @@ async fn each_reader_reads_alone_and_twice_is_once() {
     let street = Street::open().await;
     let admin = street.tenant("Acme").await;
     let auditor = street.key(&admin, KeyRole::Auditor).await;
-    raise(&street, &admin, "n1").await;
-    let raised = positions(&raise(&street, &admin, "n2").await);
-    assert_eq!(list(&street, &auditor, raised, false).await.unread_count, 2);
+    street.tell(&admin, raised("n1")).await;
+    let token = street.tell(&admin, raised("n2")).await;
+    assert_eq!(list(&street, &auditor, token, false).await.unread_count, 2);
 
     let marked = street
         .notifications()

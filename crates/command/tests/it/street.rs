@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use compline_activity::ActivityTrail;
 use compline_api::{
     command::{
@@ -14,7 +13,7 @@ use compline_api::{
     },
     key::ApiKey,
     query::{
-        KeyRole, activity_service_client::ActivityServiceClient,
+        Consistency, KeyRole, Position, activity_service_client::ActivityServiceClient,
         activity_service_server::ActivityServiceServer,
         tenancy_service_client::TenancyServiceClient, tenancy_service_server::TenancyServiceServer,
     },
@@ -25,7 +24,7 @@ use compline_command::{
     Commands,
     auth::{WithOperator, operator_key},
 };
-use compline_event::{Offset, Topic};
+use compline_event::{Envelope, Event, EventId, Offset, Source, TenantId, Topic};
 use compline_eventlog::{AppenderConfig, Log, LogConfig, TopicSpec};
 use compline_projector::{Fold, ProjectionFold, Projector, ProjectorConfig};
 use compline_query::{ActivityApi, TenancyApi, TenantKeys};
@@ -178,6 +177,34 @@ impl Street {
         made.into_inner().secret
     }
 
+    /// Appends what an engine would to the tenant of `key`.
+    pub(crate) async fn tell(&self, key: &str, event: Event) -> Vec<Position> {
+        let key: ApiKey = key.parse().unwrap();
+        let tenant = TenantId::new(key.tenant);
+        let (topic, key) = event.destination(tenant).unwrap();
+        let now = OffsetDateTime::now_utc();
+        let envelope = Envelope {
+            event_id: EventId::new(Uuid::new_v4()),
+            tenant: Some(tenant),
+            occurred_at: now,
+            recorded_at: now,
+            source: Source::Engine("ad".into()),
+            actor: "engine:ad".into(),
+            causation_id: None,
+            correlation_id: None,
+            stamp: None,
+            traceparent: String::new(),
+            event,
+        };
+        let appender = self.log.appender(AppenderConfig::default()).unwrap();
+        let at = appender.append(topic, None, key, &envelope).await.unwrap();
+        vec![Position {
+            topic: at.topic.to_string(),
+            partition: at.partition.0,
+            next_offset: at.offset.next().0,
+        }]
+    }
+
     /// Every byte of keys and values on `topic`.
     pub(crate) async fn bytes_of(&self, topic: Topic) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -192,6 +219,25 @@ impl Street {
             }
         }
         bytes
+    }
+
+    /// What a read has seen that has seen all that there is now.
+    pub(crate) async fn everything(&self) -> Option<Consistency> {
+        let mut min_position = Vec::new();
+        for topic in [Topic::Activity, Topic::Tenant, Topic::Account] {
+            for partition in Log::partitions(topic) {
+                let end = self.log.bounds(topic, partition).await.unwrap().end;
+                min_position.push(Position {
+                    topic: topic.to_string(),
+                    partition: partition.0,
+                    next_offset: end.0,
+                });
+            }
+        }
+        Some(Consistency {
+            min_position,
+            ..Default::default()
+        })
     }
 
     /// How many records there are on `topic`.
@@ -288,10 +334,4 @@ async fn serve(
     });
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
     (channel.connect_lazy(), serving)
-}
-
-/// The key under which a tenant's own events stand.
-pub(crate) fn tenant_key(key: &str) -> (Uuid, Bytes) {
-    let key: ApiKey = key.parse().unwrap();
-    (key.tenant, Bytes::from(key.tenant.to_string()))
 }

@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use compline::street::{Addresses, DatabaseAccess, Found, LockError, RunFile, Street, write_private};
+use compline::street::{
+    Addresses, DatabaseAccess, Found, LockError, RunFile, Street, write_private,
+};
 use time::OffsetDateTime;
 
 fn run_file(pid: u32) -> RunFile {

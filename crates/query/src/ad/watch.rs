@@ -55,15 +55,15 @@ type Responses = mpsc::Receiver<Result<WatchAdsResponse, Status>>;
 
 /// # Errors
 /// INVALID_ARGUMENT on `resume_token`.
-pub(super) fn parse_resume_token(
-    text: &str,
-    watch: &Fingerprint,
-) -> Result<Option<Token>, Status> {
+pub(super) fn parse_resume_token(text: &str, watch: &Fingerprint) -> Result<Option<Token>, Status> {
     let Some(places) = token::parse_resume_token(text, watch)? else {
         return Ok(None);
     };
     let token = consistency::token("resume_token", places)?;
-    if token.positions().any(|position| position.topic != Topic::Ad) {
+    if token
+        .positions()
+        .any(|position| position.topic != Topic::Ad)
+    {
         return Err(error::invalid_argument(
             "resume_token",
             "is not a resume_token of ours",

@@ -25,11 +25,27 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tenancy", &["event", "readmodel", "api"]),
     (
         "command",
-        &["api", "event", "eventlog", "readmodel", "runtime", "tenancy", "activity"],
+        &[
+            "api",
+            "event",
+            "eventlog",
+            "readmodel",
+            "runtime",
+            "tenancy",
+            "activity",
+        ],
     ),
     (
         "query",
-        &["api", "event", "readmodel", "runtime", "ad-status", "activity", "tenancy"],
+        &[
+            "api",
+            "event",
+            "readmodel",
+            "runtime",
+            "ad-status",
+            "activity",
+            "tenancy",
+        ],
     ),
 ];
 

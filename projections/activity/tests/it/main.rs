@@ -1,5 +1,8 @@
 //! The laws of a projection, on histories of whatever stands in the trail.
 
+// A test that cannot go on says where.
+#![allow(clippy::unwrap_used)]
+
 #[path = "../../../tenancy/tests/it/laws.rs"]
 mod laws;
 

@@ -1,5 +1,8 @@
 //! The laws of a projection, on histories of commands that repeat and race.
 
+// A test that cannot go on says where.
+#![allow(clippy::unwrap_used)]
+
 mod laws;
 
 use bytes::Bytes;

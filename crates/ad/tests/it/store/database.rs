@@ -12,7 +12,9 @@ use compline_ad::AdEngine;
 use compline_cluster::{Cluster, ClusterConfig};
 use compline_engine::Engine;
 use compline_readmodel::role::bootstrap;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
+};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -35,11 +37,13 @@ pub(super) struct Database {
 impl Database {
     pub(super) async fn new() -> anyhow::Result<Self> {
         let server = Server::get().await?;
-        let schema = format!("engine_ad_{}", server.schemas.fetch_add(1, Ordering::Relaxed));
-        let mut owner = PgConnection::connect_with(&server.owner(&schema)?).await?;
-        let create = format!(
-            "CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO compline_engine"
+        let schema = format!(
+            "engine_ad_{}",
+            server.schemas.fetch_add(1, Ordering::Relaxed)
         );
+        let mut owner = PgConnection::connect_with(&server.owner(&schema)?).await?;
+        let create =
+            format!("CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO compline_engine");
         owner.execute(AssertSqlSafe(create)).await?;
         AdEngine::migrator().run(&mut owner).await?;
         owner.close().await?;

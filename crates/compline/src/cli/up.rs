@@ -1,0 +1,186 @@
+//! `compline up`: the whole street, and what to try with it.
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use compline_api::key::ApiKey;
+use compline_runtime::Shutdown;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    client::Target,
+    config::Settings,
+    output::Output,
+    process::init_telemetry,
+    street::DEFAULT_FOLDER,
+    up::{self, Running, Steps},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Settings beside the ports: see `compline config`.")]
+pub(super) struct Up {
+    /// Webhooks [default: 7400; 0 takes a free port, as for all]
+    #[arg(long, value_name = "PORT")]
+    ingress_port: Option<u16>,
+    /// Query service (gRPC) [default: 7401]
+    #[arg(long, value_name = "PORT")]
+    query_port: Option<u16>,
+    /// Command service (gRPC) [default: 7402]
+    #[arg(long, value_name = "PORT")]
+    command_port: Option<u16>,
+    /// Health and metrics [default: 7403]
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
+    /// PostgreSQL [default: 7404]
+    #[arg(long, value_name = "PORT")]
+    postgres_port: Option<u16>,
+    /// The log (Kafka protocol) [default: 9092]
+    #[arg(long, value_name = "PORT")]
+    kafka_port: Option<u16>,
+}
+
+impl Up {
+    pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        // A start on a terminal tells of itself; of the log lines only trouble.
+        let mut settings = Settings::load_quiet(target.config.as_deref())?;
+        self.choose_ports(&mut settings);
+        let telemetry = init_telemetry(&settings.telemetry)?;
+        let shutdown = Shutdown::new();
+        shutdown.on_signals()?;
+
+        let began = Instant::now();
+        let street = target.street();
+        let starting = up::start(
+            &street,
+            settings,
+            shutdown.clone(),
+            Some(telemetry.metrics()),
+            &Steps::Shown,
+        );
+        let running = tokio::select! {
+            running = starting => running?,
+            () = shutdown.begun() => bail!("stopped while starting"),
+        };
+        match out.is_json() {
+            true => out.json(&json!({
+                "pid": running.run_file.pid,
+                "addresses": running.run_file.addresses,
+                "data": street.folder(),
+            }))?,
+            false => out.line(greeting(
+                &running,
+                street.folder(),
+                began.elapsed().as_secs_f64(),
+            ))?,
+        }
+        out.flush()?;
+        running.run().await?;
+        telemetry.shutdown().await;
+        if !out.is_json() {
+            out.line("stopped")?;
+        }
+        Ok(())
+    }
+
+    fn choose_ports(&self, settings: &mut Settings) {
+        let doors = [
+            (&mut settings.ingress.http.listen, self.ingress_port),
+            (&mut settings.query.grpc.listen, self.query_port),
+            (&mut settings.command.grpc.listen, self.command_port),
+            (&mut settings.admin.listen, self.admin_port),
+            (&mut settings.broker.listen, self.kafka_port),
+        ];
+        for (listen, port) in doors {
+            if let Some(port) = port {
+                listen.set_port(port);
+            }
+        }
+        if let Some(port) = self.postgres_port {
+            settings.cluster.port = port;
+        }
+    }
+}
+
+fn greeting(running: &Running, folder: &Path, seconds: f64) -> String {
+    let at = &running.run_file.addresses;
+    let folder = folder.display();
+    let mut text = format!(
+        "
+compline is running (process {pid}, started in {seconds:.1} s).
+
+  webhooks    http://{ingress}/webhooks/meta and /webhooks/stripe
+  queries     {query} (gRPC)
+  commands    {command} (gRPC)
+  admin       http://{admin}/readyz, /healthz, /metrics
+  log         {kafka} (Kafka protocol)
+  PostgreSQL  {postgres} ({version}, in {pgdata})
+  data        {folder}
+",
+        pid = running.run_file.pid,
+        ingress = at.ingress,
+        query = at.query,
+        command = at.command,
+        admin = at.admin,
+        kafka = at.kafka,
+        postgres = at.postgres,
+        version = running.postgres.version,
+        pgdata = running.postgres.data.display(),
+    );
+    if let Some(sample) = &running.sample {
+        let _ = write!(
+            text,
+            "
+Made the tenant {:?} with the ad account {}; its key is in {folder}/api.key.
+",
+            sample.tenant, sample.account
+        );
+    }
+    let _ = write!(text, "\nTry, in another terminal:\n\n");
+    for command in commands_to_try(running, &folder.to_string()) {
+        let _ = writeln!(text, "  {command}");
+    }
+    text.push_str("\nCtrl-C stops it.");
+    text
+}
+
+/// Ready to paste, from the folder in which `up` was started.
+fn commands_to_try(running: &Running, folder: &str) -> Vec<String> {
+    let program = std::env::args().next().unwrap_or_else(|| "compline".into());
+    let data = match folder {
+        DEFAULT_FOLDER => String::new(),
+        folder => format!(" --data {folder}"),
+    };
+    let at = &running.run_file.addresses;
+    let mut commands: Vec<String> = [
+        "send all",
+        "ads list",
+        "ads show 23849203842934",
+        "notifications",
+        "simulate --rate 500 --ads 5000 --for 60s",
+        "status",
+        "replay ad --from 1h",
+    ]
+    .map(|command| format!("{program}{data} {command}"))
+    .into();
+    commands.push(format!(
+        "grpcurl -plaintext -H \"x-api-key: $(cat {folder}/api.key)\" {} compline.query.v1.AdService/ListAds",
+        at.query
+    ));
+    commands.push(format!(
+        "kcat -b {} -C -t ad -o beginning -e -f '%T %k %h\\n'",
+        at.kafka
+    ));
+    let key = std::fs::read_to_string(format!("{folder}/api.key")).unwrap_or_default();
+    if let Ok(key) = key.trim().parse::<ApiKey>() {
+        commands.push(format!(
+            "PGPASSFILE={folder}/pgpass PGOPTIONS='-c compline.tenant={} -c search_path=ad_status_g1' \
+             psql -h {} -p {} -U compline_query compline -c 'SELECT ad_id, status FROM ad LIMIT 10'",
+            key.tenant,
+            at.postgres.ip(),
+            at.postgres.port(),
+        ));
+    }
+    commands
+}

@@ -1,0 +1,91 @@
+//! One process with whatever roles it runs: the stages in which it stops, its
+//! health, its admin door.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use compline_runtime::{
+    Health, Shutdown, Stage, Tasks, admin,
+    http::{self, HttpConfig},
+    telemetry::{self, Telemetry, TelemetryConfig},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::SocketAddr;
+
+/// Above what servers take to drain, so that nothing is cut that may still finish.
+const DOORS_GRACE: Duration = Duration::from_secs(15);
+/// A batch in flight is finished: a writer's statement time-out and some.
+const LOOPS_GRACE: Duration = Duration::from_secs(15);
+/// Postgres writes out what it holds.
+const STORES_GRACE: Duration = Duration::from_secs(60);
+const ADMIN_GRACE: Duration = Duration::from_secs(5);
+
+/// What stops when. Whoever is asked stops before whoever answers.
+#[derive(Debug)]
+pub struct Process {
+    /// Servers.
+    pub doors: Stage,
+    /// Projectors and engines.
+    pub loops: Stage,
+    /// The embedded log and the private database.
+    pub stores: Stage,
+    /// Tells to the last.
+    admin: Stage,
+    pub health: Health,
+    tasks: Tasks,
+}
+
+impl Process {
+    pub fn new(shutdown: Shutdown) -> Self {
+        let health = Health::new();
+        let mut tasks = Tasks::new(shutdown);
+        tasks.tell(health.clone());
+        Self {
+            doors: tasks.stage("doors", DOORS_GRACE),
+            loops: tasks.stage("loops", LOOPS_GRACE),
+            stores: tasks.stage("stores", STORES_GRACE),
+            admin: tasks.stage("admin", ADMIN_GRACE),
+            health,
+            tasks,
+        }
+    }
+
+    /// Opens `/healthz`, `/readyz` and `/metrics`; gives the address that was bound.
+    pub async fn open_admin(
+        &self,
+        listen: SocketAddr,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<SocketAddr> {
+        let listener = compline_runtime::bind("admin", listen).await?;
+        let address = listener.local_addr()?;
+        let router = admin::router(self.health.clone(), metrics);
+        let config = HttpConfig::default();
+        self.admin.spawn("admin", |stop| async move {
+            http::serve("admin", listener, router, &config, stop).await
+        });
+        Ok(address)
+    }
+
+    pub fn shutdown(&self) -> &Shutdown {
+        self.tasks.shutdown()
+    }
+
+    /// Runs until the shutdown begins or a task fails, then stops in order.
+    pub async fn run(self) -> Result<()> {
+        Ok(self.tasks.run().await?)
+    }
+}
+
+/// Sets up logs, traces and metrics, and gives every metric its help. Once for the
+/// whole process, inside its async runtime.
+pub fn init_telemetry(config: &TelemetryConfig) -> Result<Telemetry> {
+    let telemetry = telemetry::init("compline", config)?;
+    compline_command::metric::describe();
+    compline_engine::metric::describe();
+    compline_eventlog::metric::describe();
+    compline_ingress::metric::describe();
+    compline_projector::metric::describe();
+    compline_query::metric::describe();
+    crate::metric::describe();
+    Ok(telemetry)
+}

@@ -1,0 +1,133 @@
+//! The roles: each takes what it needs from the settings, and puts its tasks into
+//! a process. `up` runs all of them in one, `compline <role>` one alone.
+
+pub mod broker;
+mod command;
+mod engine;
+mod ingress;
+pub mod migrate;
+mod projector;
+mod query;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use compline_eventlog::Log;
+use compline_projector::Status;
+use compline_query::TenantKeys;
+use compline_readmodel::{Database, Reader, Role, Wakes, generation::SCHEMA};
+use compline_runtime::health::Check;
+use compline_tenancy::KeyStore;
+use tokio::sync::OnceCell;
+
+use crate::{config::Settings, process::Process};
+
+/// Which projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProjectionName {
+    AdStatus,
+    Activity,
+    Tenancy,
+}
+
+impl ProjectionName {
+    pub const ALL: [ProjectionName; 3] = [
+        ProjectionName::AdStatus,
+        ProjectionName::Activity,
+        ProjectionName::Tenancy,
+    ];
+}
+
+/// What roles are made of. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Rooms {
+    pub settings: Arc<Settings>,
+    pub log: Log,
+    pub database: Database,
+    /// One LISTEN for the whole process.
+    wakes: Arc<OnceCell<Wakes>>,
+}
+
+impl Rooms {
+    /// Connects when first used.
+    pub fn new(settings: Settings) -> Result<Self> {
+        Ok(Self {
+            log: Log::new(settings.log.clone()).context("the log")?,
+            database: settings.postgres.database()?,
+            settings: Arc::new(settings),
+            wakes: Arc::default(),
+        })
+    }
+
+    /// Opens the door for webhooks.
+    pub async fn ingress(&self, process: &Process) -> Result<SocketAddr> {
+        ingress::start(self, process).await
+    }
+
+    /// Opens the query service.
+    pub async fn query(&self, process: &Process) -> Result<SocketAddr> {
+        query::start(self, process).await
+    }
+
+    /// Opens the command service.
+    pub async fn command(&self, process: &Process) -> Result<SocketAddr> {
+        command::start(self, process).await
+    }
+
+    pub fn ad_engine(&self, process: &Process) -> Status {
+        engine::start(self, process)
+    }
+
+    pub async fn projector(&self, name: ProjectionName, process: &Process) -> Result<Status> {
+        match name {
+            ProjectionName::AdStatus => {
+                projector::start::<compline_ad_status::AdStatus>(self, process).await
+            }
+            ProjectionName::Activity => {
+                projector::start::<compline_activity::ActivityTrail>(self, process).await
+            }
+            ProjectionName::Tenancy => {
+                projector::start::<compline_tenancy::Tenancy>(self, process).await
+            }
+        }
+    }
+
+    /// Reads `projection` with at most `connections`.
+    async fn reader(&self, projection: &'static str, connections: u32) -> Reader {
+        let wakes = self
+            .wakes
+            .get_or_init(|| async { Wakes::start(self.database.pool(Role::Query, SCHEMA, 1)) })
+            .await;
+        Reader::new(
+            projection,
+            self.database.clone(),
+            wakes.clone(),
+            connections,
+        )
+    }
+
+    /// Tenants' keys, looked up with at most `connections`.
+    async fn tenant_keys(&self, connections: u32) -> TenantKeys {
+        let tenancy = self.reader(compline_tenancy::NAME, connections).await;
+        TenantKeys::new(KeyStore::new(tenancy))
+    }
+}
+
+/// Says of a loop over partitions whether one of them stands still.
+async fn watch_partitions(
+    status: Status,
+    check: Check,
+    stop: tokio_util::sync::CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        match status.stopped() {
+            Some(reason) => check.degraded(reason),
+            None => check.ready(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The embedded log.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+use compline_broker::{Advertised, Broker, BrokerConfig, Monitor};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::BrokerSettings, metric, process::Process};
+
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the embedded log listens.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    pub address: SocketAddr,
+    /// A value for `bootstrap.servers`.
+    pub bootstrap: String,
+}
+
+/// Opens the log in `data`, recovers it and serves.
+pub async fn start(
+    settings: &BrokerSettings,
+    data: PathBuf,
+    process: &Process,
+) -> Result<Listening> {
+    let mut config = BrokerConfig::new(&data);
+    config.bind = settings.listen;
+    config.allow_remote = settings.allow_remote;
+    if !settings.advertised_host.is_empty() {
+        config.advertised = Some(Advertised {
+            host: settings.advertised_host.clone(),
+            port: 0,
+        });
+    }
+    let check = process.health.register("broker");
+    let broker = Broker::open(config)
+        .await
+        .with_context(|| format!("the log in {}", data.display()))?;
+    let listening = Listening {
+        address: broker.local_addr(),
+        bootstrap: broker.bootstrap(),
+    };
+    let monitor = broker.monitor();
+    process
+        .stores
+        .spawn("broker's metrics", |stop| measure(monitor, stop));
+    process.stores.spawn("broker", |stop| async move {
+        check.ready();
+        broker.run(stop.cancelled_owned()).await
+    });
+    Ok(listening)
+}
+
+async fn measure(
+    monitor: Monitor,
+    stop: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let mut ticks = tokio::time::interval(MEASURE_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let stats = monitor.stats();
+        for topic in &stats.topics {
+            let bytes: u64 = topic.partitions.iter().map(|part| part.bytes).sum();
+            let name = topic.name.clone();
+            metrics::gauge!(metric::TOPIC_BYTES, "topic" => name).set(bytes as f64);
+        }
+        metrics::gauge!(metric::BROKER_CONNECTIONS).set(stats.connections as f64);
+        metrics::counter!(metric::BROKER_RECORDS).absolute(stats.records_appended);
+        metrics::counter!(metric::BROKER_SYNCS).absolute(stats.syncs.count);
+    }
+}

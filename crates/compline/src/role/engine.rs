@@ -1,0 +1,24 @@
+//! Events in, events out.
+
+use compline_ad::AdEngine;
+use compline_engine::{EngineConfig, EngineRunner};
+use compline_projector::Status;
+
+use super::{Rooms, watch_partitions};
+use crate::process::Process;
+
+pub(super) fn start(rooms: &Rooms, process: &Process) -> Status {
+    let config = EngineConfig {
+        max_connections: rooms.settings.engine.connections,
+        batch_records: rooms.settings.engine.batch_records,
+    };
+    let (log, database) = (rooms.log.clone(), rooms.database.clone());
+    let runner = EngineRunner::new(AdEngine, log, database, &config);
+    let (status, check) = (runner.status(), process.health.register("engine ad"));
+    let watched = status.clone();
+    process.loops.spawn("health of engine ad", |stop| {
+        watch_partitions(watched, check, stop)
+    });
+    process.loops.spawn("engine ad", |stop| runner.run(stop));
+    status
+}

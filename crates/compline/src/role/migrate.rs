@@ -1,0 +1,69 @@
+//! Makes what every role expects to be there: topics, logins, schemas, the first
+//! generation of every projection. Safe to repeat, and by several at once.
+
+use anyhow::{Context as _, Result};
+use compline_ad::AdEngine;
+use compline_engine::Engine as _;
+use compline_event::{Offset, Partition, Topic};
+use compline_eventlog::{Log, TopicReport, TopicSpec};
+use compline_readmodel::{
+    Projection,
+    generation::{self, Plan},
+    role,
+};
+
+use super::Rooms;
+
+/// The topics, as they are now.
+pub async fn topics(rooms: &Rooms) -> Result<Vec<TopicReport>> {
+    rooms.log.ensure_topics().await.context("the topics")
+}
+
+/// The logins and the database, where the settings name an administrator.
+pub async fn roles(rooms: &Rooms) -> Result<bool> {
+    let postgres = &rooms.settings.postgres;
+    let Some((admin, database)) = postgres.admin()? else {
+        return Ok(false);
+    };
+    role::bootstrap(&admin, &database, |role| {
+        postgres.password(role).expose().to_owned()
+    })
+    .await
+    .context("the database's roles")?;
+    Ok(true)
+}
+
+/// Schemas and tables. Needs the topics: engines begin where their inputs do.
+pub async fn schemas(rooms: &Rooms) -> Result<()> {
+    generation::migrate(&rooms.database).await?;
+    projection::<compline_ad_status::AdStatus>(rooms).await?;
+    projection::<compline_activity::ActivityTrail>(rooms).await?;
+    projection::<compline_tenancy::Tenancy>(rooms).await?;
+
+    let mut starts = Vec::new();
+    for topic in AdEngine::INPUTS {
+        for partition in Log::partitions(*topic) {
+            starts.push((*topic, partition, first(rooms, *topic, partition).await?));
+        }
+    }
+    let outputs = AdEngine::OUTPUTS
+        .iter()
+        .flat_map(|topic| Log::partitions(*topic).map(|partition| (*topic, partition)));
+    compline_engine::migrate::<AdEngine>(&rooms.database, starts, outputs).await?;
+    Ok(())
+}
+
+async fn projection<P: Projection>(rooms: &Rooms) -> Result<()> {
+    let plan = Plan::first::<P>(|topic| TopicSpec::of(topic).partitions);
+    generation::create(&rooms.database, &plan).await?;
+    Ok(())
+}
+
+/// Raw webhooks expire, so a log that is older than its engine's tables may not
+/// begin at 0.
+async fn first(rooms: &Rooms, topic: Topic, partition: Partition) -> Result<Offset> {
+    let bounds = rooms.log.bounds(topic, partition).await;
+    Ok(bounds
+        .with_context(|| format!("{topic}/{partition}"))?
+        .start)
+}

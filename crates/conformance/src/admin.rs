@@ -1,0 +1,143 @@
+//! Topics and their settings.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::consumer::Consumer;
+use rdkafka::producer::FutureRecord;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::Log;
+use crate::kit::{WAIT, blocking, name, options, send};
+
+pub(crate) async fn topics_are_made_and_deleted(log: Log) -> anyhow::Result<()> {
+    let topic = log.topic(2, &[]).await?;
+    ensure!(partitions(&log, &topic).await? == 2);
+    let again = log.create(&topic, 2, &[]).await?;
+    ensure!(
+        again == Err(RDKafkaErrorCode::TopicAlreadyExists),
+        "{again:?}"
+    );
+    let none = log.create(&name("topic"), 0, &[]).await?;
+    ensure!(none == Err(RDKafkaErrorCode::InvalidPartitions), "{none:?}");
+
+    let admin = log.admin()?;
+    let deleted = admin.delete_topics(&[&topic], &options()).await?;
+    ensure!(deleted == [Ok(topic.clone())], "{deleted:?}");
+    let until = Instant::now() + WAIT;
+    while partitions(&log, &topic).await? > 0 {
+        ensure!(Instant::now() < until, "it is still there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let deleted = admin.delete_topics(&[&topic], &options()).await?;
+    match &deleted[..] {
+        [Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))] => Ok(()),
+        other => bail!("{other:?}"),
+    }
+}
+
+pub(crate) async fn partitions_are_added_and_never_taken(log: Log) -> anyhow::Result<()> {
+    let topic = log.topic(2, &[]).await?;
+    let admin = log.admin()?;
+    let grown = admin
+        .create_partitions([&NewPartitions::new(&topic, 4)], &options())
+        .await?;
+    ensure!(grown == [Ok(topic.clone())], "{grown:?}");
+    let until = Instant::now() + WAIT;
+    while partitions(&log, &topic).await? != 4 {
+        ensure!(Instant::now() < until, "there are not four");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let taken = admin
+        .create_partitions([&NewPartitions::new(&topic, 3)], &options())
+        .await?;
+    match &taken[..] {
+        [Err((_, RDKafkaErrorCode::InvalidPartitions))] => Ok(()),
+        other => bail!("{other:?}"),
+    }
+}
+
+pub(crate) async fn settings_are_described_and_changed(log: Log) -> anyhow::Result<()> {
+    let topic = log.topic(1, &[("retention.ms", "3600000")]).await?;
+    ensure!(setting(&log, &topic, "retention.ms").await? == "3600000");
+    ensure!(setting(&log, &topic, "cleanup.policy").await? == "delete");
+    let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("retention.ms", "60000");
+    let changed = log.admin()?.alter_configs([&change], &options()).await?;
+    ensure!(changed.iter().all(|result| result.is_ok()), "{changed:?}");
+    let until = Instant::now() + WAIT;
+    while setting(&log, &topic, "retention.ms").await? != "60000" {
+        ensure!(Instant::now() < until, "the change is not seen");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+pub(crate) async fn bad_names_and_settings_are_refused(log: Log) -> anyhow::Result<()> {
+    for bad in ["a/b", "..", "ä", &"x".repeat(250)] {
+        let refused = log.create(bad, 1, &[]).await?;
+        ensure!(
+            refused == Err(RDKafkaErrorCode::InvalidTopic),
+            "{bad}: {refused:?}"
+        );
+    }
+    for (key, value) in [
+        ("no.such.setting", "1"),
+        ("retention.ms", "soon"),
+        ("cleanup.policy", "x"),
+    ] {
+        let refused = log.create(&name("topic"), 1, &[(key, value)]).await?;
+        ensure!(
+            refused == Err(RDKafkaErrorCode::InvalidConfig),
+            "{key}: {refused:?}"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) async fn records_are_deleted_from_the_beginning(log: Log) -> anyhow::Result<()> {
+    let topic = log.topic(1, &[]).await?;
+    let producer = log.producer()?;
+    for i in 0..10 {
+        send(
+            &producer,
+            FutureRecord::to(&topic).key("k").payload(&i.to_string()),
+        )
+        .await?;
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic, 0, Offset::Offset(4))?;
+    log.admin()?.delete_records(&list, &options()).await?;
+    let reader = log.reader()?;
+    let ends = blocking(move || Ok(reader.fetch_watermarks(&topic, 0, WAIT)?)).await?;
+    ensure!(ends == (4, 10), "{ends:?}");
+    Ok(())
+}
+
+async fn setting(log: &Log, topic: &str, key: &str) -> anyhow::Result<String> {
+    let described = log
+        .admin()?
+        .describe_configs([&ResourceSpecifier::Topic(topic)], &options())
+        .await?;
+    let described = described.into_iter().next().context("an answer")?;
+    let described = described.map_err(|code| anyhow::anyhow!("{code}"))?;
+    let entry = described
+        .entries
+        .into_iter()
+        .find(|entry| entry.name == key);
+    entry
+        .and_then(|entry| entry.value)
+        .with_context(|| format!("no value of {key}"))
+}
+
+/// How many partitions a topic has; 0 when there is no such topic.
+async fn partitions(log: &Log, topic: &str) -> anyhow::Result<usize> {
+    let (reader, topic) = (log.reader()?, topic.to_owned());
+    blocking(move || {
+        let metadata = reader.fetch_metadata(None, WAIT)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.map_or(0, |found| found.partitions().len()))
+    })
+    .await
+}

@@ -1,0 +1,146 @@
+//! Consumer groups.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::FutureRecord;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use crate::Log;
+use crate::kit::{WAIT, blocking, name, options, send};
+
+pub(crate) async fn committed_offsets_are_kept_and_deleted_with_their_group(
+    log: Log,
+) -> anyhow::Result<()> {
+    let topic = log.topic(1, &[]).await?;
+    let group = name("group");
+    let consumer = |group: &str| -> anyhow::Result<BaseConsumer> {
+        Ok(log
+            .client()
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()?)
+    };
+    let (first, name) = (consumer(&group)?, topic.clone());
+    blocking(move || {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&name, 0, Offset::Offset(7))?;
+        list.set_partition_metadata(&name, 0, "a note")?;
+        Ok(first.commit(&list, CommitMode::Sync)?)
+    })
+    .await?;
+    let committed = |consumer: BaseConsumer, topic: String| {
+        blocking(move || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&topic, 0);
+            let found = consumer.committed_offsets(list, WAIT)?;
+            let found = &found.elements()[0];
+            Ok((found.offset(), found.metadata().to_owned()))
+        })
+    };
+    let found = committed(consumer(&group)?, topic.clone()).await?;
+    ensure!(
+        found == (Offset::Offset(7), "a note".to_owned()),
+        "{found:?}"
+    );
+    let deleted = log.admin()?.delete_groups(&[&group], &options()).await?;
+    ensure!(deleted.iter().all(|result| result.is_ok()), "{deleted:?}");
+    let (offset, _) = committed(consumer(&group)?, topic).await?;
+    ensure!(
+        offset == Offset::Invalid,
+        "{offset:?} after the group was deleted"
+    );
+    Ok(())
+}
+
+type Seen = Arc<Mutex<BTreeMap<(i32, i64), u32>>>;
+
+const PARTITIONS: i32 = 4;
+const RECORDS: i32 = 400;
+
+/// A second member comes, the first one leaves; each record is read once.
+pub(crate) async fn members_share_partitions_and_take_over(log: Log) -> anyhow::Result<()> {
+    for strategy in ["range", "cooperative-sticky"] {
+        let topic = log.topic(PARTITIONS, &[]).await?;
+        let producer = log.producer()?;
+        let mut client = log.client();
+        client
+            .set("group.id", name("group"))
+            .set("auto.offset.reset", "earliest")
+            .set("auto.commit.interval.ms", "200")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "300")
+            .set("partition.assignment.strategy", strategy);
+        let seen = Seen::default();
+        let (first, stop_first) = member(&client, &topic, &seen);
+        let mut second = None;
+        let mut first = Some(first);
+        for i in 0..RECORDS {
+            let record = FutureRecord::to(&topic)
+                .partition(i % PARTITIONS)
+                .key("k")
+                .payload("v");
+            send(&producer, record).await?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if i == RECORDS / 3 {
+                second = Some(member(&client, &topic, &seen));
+            }
+            if i == RECORDS * 2 / 3 {
+                stop_first.store(true, Ordering::Relaxed);
+                if let Some(first) = first.take() {
+                    first.await??;
+                }
+            }
+        }
+        let until = Instant::now() + WAIT;
+        while seen.lock().is_ok_and(|seen| seen.len() < RECORDS as usize) && Instant::now() < until
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if let Some((second, stop)) = second {
+            stop.store(true, Ordering::Relaxed);
+            second.await??;
+        }
+        let Ok(seen) = seen.lock() else {
+            bail!("a member panicked")
+        };
+        let twice = seen.values().filter(|times| **times > 1).count();
+        ensure!(
+            (seen.len(), twice) == (RECORDS as usize, 0),
+            "{strategy}: {} seen, {twice} twice",
+            seen.len()
+        );
+    }
+    Ok(())
+}
+
+type Member = tokio::task::JoinHandle<anyhow::Result<()>>;
+
+/// Reads and commits until it is told to stop, then leaves the group.
+fn member(client: &ClientConfig, topic: &str, seen: &Seen) -> (Member, Arc<AtomicBool>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (client, topic, seen, told) =
+        (client.clone(), topic.to_owned(), seen.clone(), stop.clone());
+    let reading = tokio::spawn(blocking(move || {
+        let consumer: BaseConsumer = client.create()?;
+        consumer.subscribe(&[&topic])?;
+        while !told.load(Ordering::Relaxed) {
+            let Some(polled) = consumer.poll(Duration::from_millis(50)) else {
+                continue;
+            };
+            let message = polled?;
+            let Ok(mut seen) = seen.lock() else {
+                bail!("another member panicked")
+            };
+            *seen
+                .entry((message.partition(), message.offset()))
+                .or_default() += 1;
+        }
+        Ok(())
+    }));
+    (reading, stop)
+}

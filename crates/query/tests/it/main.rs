@@ -1,0 +1,9 @@
+//! The services over a real gRPC server and a real Postgres; only the projector is
+//! played, so that a test says when a batch is committed.
+
+mod ads;
+mod consistency;
+mod filter;
+mod house;
+mod paging;
+mod watch;
