@@ -37,7 +37,9 @@ const FIRST_AD: usize = 23_849_200_000_000;
 const FIRST_ACCOUNT: usize = 100_000_000;
 
 pub(crate) fn tenant(number: usize) -> TenantId {
-    TenantId::new(Uuid::from_u128(0x7e4a_0000_0000_4000_8000_0000_0000_0001 + (number % TENANTS) as u128))
+    TenantId::new(Uuid::from_u128(
+        0x7e4a_0000_0000_4000_8000_0000_0000_0001 + (number % TENANTS) as u128,
+    ))
 }
 
 /// An account belongs to one tenant, for 4 divides 48.

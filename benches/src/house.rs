@@ -1,18 +1,15 @@
 //! A log and a database of the measurement's own, as `compline up` runs them, in a
 //! folder that goes when they go.
 
-use std::{path::Path, os::unix::fs::PermissionsExt as _};
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use compline_broker::{Broker, BrokerConfig, RunningBroker};
 use compline_cluster::{Cluster, ClusterConfig};
-use compline_eventlog::{Log, LogConfig, TopicSpec};
 use compline_event::Topic;
+use compline_eventlog::{Log, LogConfig, TopicSpec};
 use compline_readmodel::{Database, generation, role};
-use sqlx::{
-    Connection as _, PgConnection,
-    postgres::PgConnectOptions,
-};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
 const DATABASE: &str = "compline";
@@ -70,9 +67,8 @@ impl OwnDatabase {
         role::bootstrap(&admin, DATABASE, |_| password()).await?;
         let superuser = admin.database(DATABASE);
         let (options, password) = (superuser.clone(), password());
-        let database = Database::new(move |role| {
-            options.clone().username(role.as_str()).password(&password)
-        });
+        let database =
+            Database::new(move |role| options.clone().username(role.as_str()).password(&password));
         generation::migrate(&database).await?;
         Ok(Self {
             cluster,

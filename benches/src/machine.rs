@@ -62,7 +62,10 @@ impl fmt::Display for Machine {
             self.fdatasync_p99_ms
         )?;
         if self.fdatasync_p50_ms < 0.02 {
-            write!(f, " (that is memory, no disk: durable writes are free here)")?;
+            write!(
+                f,
+                " (that is memory, no disk: durable writes are free here)"
+            )?;
         }
         match self.load_before {
             Some(load) => write!(f, "; load before {load:.1}"),

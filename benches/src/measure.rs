@@ -39,7 +39,11 @@ pub(crate) struct Summary {
 
 /// The nearest rank in `sorted`; 0 when there is nothing.
 pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     let rank = (q * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or(0.0)
 }

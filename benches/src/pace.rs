@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Calls `go` for each number of a schedule when it is due, with that instant.
 /// Never waits for what it started.
-pub(crate) async fn open_loop(
-    per_second: u32,
-    length: Duration,
-    mut go: impl FnMut(u64, Instant),
-) {
+pub(crate) async fn open_loop(per_second: u32, length: Duration, mut go: impl FnMut(u64, Instant)) {
     let began = Instant::now();
     let interval = Duration::from_secs(1) / per_second;
     for number in 0.. {

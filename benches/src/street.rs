@@ -18,8 +18,8 @@ use compline_event::{
     envelope_proto::Precondition,
     tenant_events::{ApiKeyIssued, OrganizationCreated, Role as KeyRole},
 };
-use compline_eventlog::{Appender, AppenderConfig, Log};
 use compline_event::{Offset, Position};
+use compline_eventlog::{Appender, AppenderConfig, Log};
 use compline_ingress::{Clock, Ingress, IngressConfig, sample};
 use compline_projector::{ProjectionFold, Projector, ProjectorConfig};
 use compline_query::{ActivityApi, AdApi, TenantKeys};
@@ -140,11 +140,7 @@ impl Street {
     }
 
     /// Waits until `projection` has everything that stands on its `topics` now.
-    pub(crate) async fn has_read(
-        &self,
-        projection: &'static str,
-        topics: &[Topic],
-    ) -> Result<()> {
+    pub(crate) async fn has_read(&self, projection: &'static str, topics: &[Topic]) -> Result<()> {
         let all: Vec<_> = topics
             .iter()
             .flat_map(|topic| partitions(*topic, partitions_of(*topic)))

@@ -50,7 +50,13 @@ impl Flood {
         let until = began + self.length;
         let mut posting = JoinSet::new();
         for (index, connection) in connections.into_iter().enumerate() {
-            posting.spawn(post(connection, bodies.clone(), index, self.connections, until));
+            posting.spawn(post(
+                connection,
+                bodies.clone(),
+                index,
+                self.connections,
+                until,
+            ));
         }
         let mut latencies = Latencies::default();
         while let Some(posted) = posting.join_next().await {
@@ -60,7 +66,10 @@ impl Flood {
         let latency = latencies.summary();
         #[allow(clippy::cast_precision_loss)]
         let per_second = latency.count as f64 / seconds;
-        Ok(Flooded { per_second, latency })
+        Ok(Flooded {
+            per_second,
+            latency,
+        })
     }
 }
 
@@ -84,5 +93,11 @@ async fn post(
 
 fn signed(index: usize) -> Signed {
     let ad = Ad::nth(index);
-    Signed::new(body(&ad.account, &ad.ad_id, 1_800_000_000, "DISAPPROVED", "ACTIVE"))
+    Signed::new(body(
+        &ad.account,
+        &ad.ad_id,
+        1_800_000_000,
+        "DISAPPROVED",
+        "ACTIVE",
+    ))
 }

@@ -75,7 +75,14 @@ mod tests {
 
     #[test]
     fn a_body_has_about_the_length_that_is_told() {
-        let len = body("100000001", "23849200000001", 1_800_000_000, "DISAPPROVED", "ACTIVE").len();
+        let len = body(
+            "100000001",
+            "23849200000001",
+            1_800_000_000,
+            "DISAPPROVED",
+            "ACTIVE",
+        )
+        .len();
         assert!(len.abs_diff(BODY_BYTES_ABOUT) < 50, "{len}");
     }
 }

@@ -51,7 +51,13 @@ impl Reads {
         let mut reading = JoinSet::new();
         for reader in 0..self.readers {
             let channel = channels[reader % channels.len()].clone();
-            reading.spawn(read(channel, self.keys.clone(), reader, self.readers, until));
+            reading.spawn(read(
+                channel,
+                self.keys.clone(),
+                reader,
+                self.readers,
+                until,
+            ));
         }
         let mut latencies = Latencies::default();
         while let Some(read) = reading.join_next().await {
@@ -61,7 +67,10 @@ impl Reads {
         let latency = latencies.summary();
         #[allow(clippy::cast_precision_loss)]
         let per_second = latency.count as f64 / seconds;
-        Ok(Done { per_second, latency })
+        Ok(Done {
+            per_second,
+            latency,
+        })
     }
 }
 

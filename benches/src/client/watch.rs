@@ -69,7 +69,9 @@ impl Watch {
             let (caught_up, listed) = oneshot::channel();
             let stream = watch(self.query, key).await?;
             watching.spawn(follow(stream, board.clone(), caught_up));
-            listed.await.context("a watch ended before it had caught up")?;
+            listed
+                .await
+                .context("a watch ended before it had caught up")?;
         }
         let mut lanes = Vec::with_capacity(self.connections);
         let mut posting = JoinSet::new();
@@ -97,7 +99,11 @@ impl Watch {
             .context("some changes never became visible")?;
         watching.abort_all();
         let (decided, visible) = board.latencies();
-        ensure!(visible.count == sent, "{sent} posted, {} seen", visible.count);
+        ensure!(
+            visible.count == sent,
+            "{sent} posted, {} seen",
+            visible.count
+        );
         Ok(Watched {
             acknowledged: acknowledged.summary(),
             decided,
@@ -135,14 +141,22 @@ impl Board {
         let known = &mut ads[number % ADS];
         let now = OffsetDateTime::now_utc();
         known.version += 1;
-        known.awaited.push_back((known.version, due, now - due.elapsed()));
+        known
+            .awaited
+            .push_back((known.version, due, now - due.elapsed()));
         let next = match known.status.as_str() {
             "ACTIVE" if known.version % 8 == 0 => "DISAPPROVED",
             "ACTIVE" => "PAUSED",
             _ => "ACTIVE",
         };
         let old = std::mem::replace(&mut known.status, next.to_owned());
-        Signed::new(body(&ad.account, &ad.ad_id, now.unix_timestamp(), next, &old))
+        Signed::new(body(
+            &ad.account,
+            &ad.ad_id,
+            now.unix_timestamp(),
+            next,
+            &old,
+        ))
     }
 
     fn see(&self, ad: &query::Ad, listed: bool) {

@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicI32, Ordering},
 };
 
+use ::http::{HeaderMap, StatusCode};
 use anyhow::{Context as _, Result};
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use compline_event::Topic;
 use compline_ingress::sample;
 use compline_runtime::http;
-use ::http::{HeaderMap, StatusCode};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rdkafka::{
     ClientConfig,

@@ -10,8 +10,11 @@ mod replay;
 mod role;
 mod send;
 mod simulate;
+mod status;
 mod tenant;
 mod up;
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -38,6 +41,10 @@ pub struct Cli {
 enum Command {
     /// Start everything in one process, on one data folder
     Up(up::Up),
+    /// Show what is running, how far behind, how big
+    Status(status::Status),
+    /// Show how far each reader is behind the log
+    Lag(status::LagCommand),
     /// Read ads: list, show, history, watch, count
     Ads(ads::Ads),
     /// Show who did what and when, newest first
@@ -81,6 +88,12 @@ enum Command {
     Command,
     /// Make topics, logins, schemas and generations for the roles; safe to repeat
     Migrate,
+    /// Make a key for the operator, and the hash that the configuration keeps of it
+    OperatorKey {
+        /// Write the key to this file (mode 0600) instead of printing it
+        #[arg(long, value_name = "FILE")]
+        write_key: Option<PathBuf>,
+    },
     /// Print the commented default configuration
     Config,
 }
@@ -112,6 +125,9 @@ impl Cli {
             Command::Command => role::run(RoleName::Command, &target).await?,
             Command::Migrate => role::migrate(&target, &mut out).await?,
             Command::Config => role::config(&mut out)?,
+            Command::Status(status) => status.run(&target, &mut out).await?,
+            Command::Lag(lag) => lag.run(&target, &mut out).await?,
+            Command::OperatorKey { write_key } => role::operator_key(write_key, &mut out)?,
             Command::Ads(ads) => ads.run(&target, &mut out).await?,
             Command::Activity(activity) => activity.run(&target, &mut out).await?,
             Command::Notifications(notifications) => notifications.run(&target, &mut out).await?,

@@ -20,8 +20,13 @@ use compline_runtime::{
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::street::DatabaseAccess;
+
 /// The commented default file.
 pub const DEFAULTS: &str = include_str!("../compline.default.toml");
+
+/// A pool that fills up is slow by its nature, which sqlx warns of.
+const QUIET: &str = "log = \"warn,sqlx::pool=error\"";
 
 const ENV_PREFIX: &str = "COMPLINE";
 
@@ -129,7 +134,7 @@ impl Settings {
 
     /// As [`Settings::load`], but by default only warnings are logged.
     pub fn load_quiet(file: Option<&Path>) -> Result<Self> {
-        let defaults = DEFAULTS.replacen("log = \"info\"", "log = \"warn\"", 1);
+        let defaults = DEFAULTS.replacen("log = \"info\"", QUIET, 1);
         Self::load_layers(&defaults, file, environment())
     }
 
@@ -213,6 +218,18 @@ impl CommandSettings {
 }
 
 impl PostgresSettings {
+    /// As operators' tools enter the database of a running street.
+    pub fn of_street(access: &DatabaseAccess) -> Self {
+        Self {
+            url: access.url.clone(),
+            owner_password: Secret::new(&access.owner_password),
+            projector_password: Secret::new(""),
+            engine_password: Secret::new(""),
+            query_password: Secret::new(&access.query_password),
+            admin_url: Secret::new(""),
+        }
+    }
+
     /// Never quotes the URL: people put passwords into URLs.
     fn options(&self) -> Result<PgConnectOptions, ConfigError> {
         const EXPECTED: &str = "a URL such as postgres://127.0.0.1:5432/compline";

@@ -6,10 +6,12 @@
 //! (gRPC, HTTP, Kafka) as any other client would. It is a library so that tests
 //! and benches can start a street of their own.
 
+pub mod admin_client;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod inspect;
+pub mod lag;
 pub mod metric;
 pub mod output;
 pub mod problem;

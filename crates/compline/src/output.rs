@@ -51,7 +51,16 @@ impl Output {
         for row in rows {
             table.add_row(row.iter().map(|cell| printable(cell)));
         }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         self.line(table.trim_fmt())
+    }
+
+    /// Something that the reader should know beside the answer; never part of it.
+    pub fn note(&mut self, text: &str) -> io::Result<()> {
+        self.flush()?;
+        writeln!(io::stderr(), "note: {text}")
     }
 
     /// Name and value, one pair a line.

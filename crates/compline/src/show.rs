@@ -57,13 +57,14 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// `850 ms`, `12 s`, `3 min`, `5 h`.
+/// `850 ms`, `12 s`, `3 min`, `5 h`, `30 d`.
 pub fn age(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.0} h", s / 3600.0),
+        s if s < 172_800.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{:.0} d", s / 86_400.0),
     }
 }
 

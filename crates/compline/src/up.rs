@@ -78,10 +78,12 @@ pub async fn start(
     settings.log.replication = 1;
     settings.log.properties.clear();
 
+    let name = match street.postgres_folder().exists() {
+        true => "PostgreSQL",
+        false => "PostgreSQL (the first start fetches 60 MB, unless some start has)",
+    };
     let cluster = start_postgres(&settings, street);
-    let cluster = steps
-        .step("PostgreSQL (the first start fetches it)", cluster)
-        .await?;
+    let cluster = steps.step(name, cluster).await?;
     let postgres = PostgresFacts {
         version: cluster.version().to_owned(),
         data: cluster.data_dir(),

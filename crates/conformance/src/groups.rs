@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -29,7 +29,8 @@ pub(crate) async fn committed_offsets_are_kept_and_deleted_with_their_group(
     blocking(move || {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&name, 0, Offset::Offset(7))?;
-        list.set_partition_metadata(&name, 0, "a note")?;
+        let mut element = list.find_partition(&name, 0).context("what was just added")?;
+        element.set_metadata("a note");
         Ok(first.commit(&list, CommitMode::Sync)?)
     })
     .await?;

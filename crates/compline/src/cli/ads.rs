@@ -54,7 +54,7 @@ struct List {
 #[derive(Debug, Args)]
 pub(super) struct Page {
     /// How many at once, 1 to 1000 [default: 50; with --all 1000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(super) page_size: Option<i32>,
     /// Go on behind an earlier page
     #[arg(
@@ -391,13 +391,11 @@ pub(super) fn finish(out: &mut Output, seen: Option<&Seen>, next_page_token: &st
     }
     let Some(seen) = seen else { return Ok(()) };
     if seen.stale {
-        tracing::warn!("stale: the read model has not reached the token yet");
+        out.note("stale: the read model has not reached the token yet")?;
     }
     if !seen.parked_keys.is_empty() {
-        tracing::warn!(
-            keys = seen.parked_keys.join(", "),
-            "some keys are parked: their rows stand still"
-        );
+        let keys = printable(&seen.parked_keys.join(", "));
+        out.note(&format!("parked, so their rows stand still: {keys}"))?;
     }
     Ok(())
 }

@@ -1,11 +1,14 @@
 //! One role in a process of its own, against the log and the database of the
 //! configuration.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Subcommand;
 use compline_runtime::Shutdown;
 use serde_json::json;
 
+use super::change::deliver_secret;
 use crate::{
     client::Target,
     config::{DEFAULTS, Settings},
@@ -117,5 +120,17 @@ pub(super) async fn migrate(target: &Target, out: &mut Output) -> Result<()> {
 /// The commented default file.
 pub(super) fn config(out: &mut Output) -> Result<()> {
     out.line(DEFAULTS.trim_end())?;
+    Ok(())
+}
+
+/// A new key of the operator's; nothing is changed by it.
+pub(super) fn operator_key(write_key: Option<PathBuf>, out: &mut Output) -> Result<()> {
+    let key = compline_command::auth::operator_key();
+    let hash = hex::encode(key.secret_sha256());
+    let shown = deliver_secret(&key.reveal(), write_key)?;
+    match out.is_json() {
+        true => out.json(&json!({ "key": shown, "operatorKeySha256": hash }))?,
+        false => out.pairs(&[("key", shown), ("command.operator_key_sha256", hash)])?,
+    }
     Ok(())
 }

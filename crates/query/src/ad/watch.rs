@@ -249,6 +249,11 @@ impl Watcher {
 
     /// Puts a changed row where it is to be sent from, when it is to be sent.
     fn consider(&mut self, ad: &Arc<Ad>) {
+        let taken_in = self.position.next_offset(Topic::Ad, ad.partition);
+        if taken_in.is_some_and(|next_offset| ad.offset < next_offset) {
+            // A batch from before the last read of our own: what it says is old.
+            return;
+        }
         if filter::matches(&self.filter, ad) {
             self.pending.put(Change::Changed(ad.clone()));
         } else if self.sent.contains(&ad.ad_id) {

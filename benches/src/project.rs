@@ -1,0 +1,198 @@
+//! Row 2: events → Postgres read model.
+
+mod events;
+mod limit;
+mod recording;
+mod same;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use compline_ad_status::AdStatus;
+use compline_event::Topic;
+use compline_projector::{PartitionState, Projector, ProjectorConfig, Status};
+use compline_readmodel::{
+    Projection as _, Role,
+    generation::{self, Generation, Plan, schema_name},
+};
+use sqlx::Connection as _;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    Setting,
+    ads::{ADS, TENANTS},
+    house::{self, OwnDatabase, OwnLog, partitions_of},
+    report::{Finding, Goal, Row},
+};
+pub(crate) use events::Events;
+use recording::{Extent, Recording};
+
+/// Under which the limit's tables and checkpoints are kept.
+const LIMIT: &str = "ad-status-limit";
+
+pub(crate) async fn measure(setting: &Setting) -> Result<Row> {
+    let folder = house::folder(&setting.folder)?;
+    let log = OwnLog::open(&folder).await?;
+    let own = OwnDatabase::open(&folder).await?;
+    let count = setting.choose(400_000, 50_000);
+    eprintln!("project: appending {count} events");
+    let events = Events::append(&log.log, count).await?;
+
+    let mut rounds = Vec::new();
+    let mut extents: Vec<Extent> = Vec::new();
+    for number in 1..=setting.choose(6, 2) {
+        eprintln!("project: round {number}");
+        // The limit takes the batches that ours made, so the very first is ours.
+        let ours_first = number % 2 == 1;
+        let mut ours = 0.0;
+        if ours_first {
+            (ours, extents) = project(&own, &log, &events, number).await?;
+        }
+        let limit = write(&own, &events, &extents, number).await?;
+        if !ours_first {
+            (ours, extents) = project(&own, &log, &events, number).await?;
+        }
+        let (left, right) = (
+            schema_name(AdStatus::NAME, number),
+            schema_name(LIMIT, number),
+        );
+        same::check(&own, &left, &right).await?;
+        #[allow(clippy::cast_precision_loss)]
+        let per_second = |seconds: f64| count as f64 / seconds;
+        rounds.push((per_second(ours), per_second(limit)));
+    }
+    let version = own.version().to_owned();
+    own.close().await?;
+    log.close().await?;
+    let batches = extents.len();
+    Ok(Row {
+        path: "events → Postgres read model",
+        limit: "hand-written SQL writing the same rows in the same batches, no log, no decode",
+        findings: vec![Finding::ratio(
+            "events/s",
+            &rounds,
+            Goal::RatioAtLeast(0.80),
+        )],
+        notes: vec![
+            format!(
+                "{count} AdStatusChanged of {ADS} ads of {TENANTS} tenants in {batches} batches, \
+                 PostgreSQL {version}; both left the same rows in every round"
+            ),
+            "from the first claim to the last commit: joining the group is not counted".to_owned(),
+        ],
+    })
+}
+
+/// Ours, from 0 to the end, into a generation of its own.
+async fn project(
+    own: &OwnDatabase,
+    log: &OwnLog,
+    events: &Events,
+    number: Generation,
+) -> Result<(f64, Vec<Extent>)> {
+    let plan = plan(AdStatus::NAME, number);
+    generation::create(&own.database, &plan).await?;
+    settle(own).await?;
+    let pool = own
+        .database
+        .pool(Role::Projector, &plan.schema, connections());
+    let fold = Arc::new(Recording::<AdStatus>::default());
+    let mut config = ProjectorConfig::new(format!("benches-{number}"), number);
+    config.consumer.session_timeout = Duration::from_secs(30);
+    let projector = Projector::new(fold.clone(), log.log.clone(), pool.clone(), config);
+    let status = projector.status();
+    let stop = CancellationToken::new();
+    let running = AbortOnDropHandle::new(tokio::spawn(projector.run(stop.clone())));
+
+    wait_for(&status, |states| !states.is_empty()).await?;
+    let began = Instant::now();
+    wait_for(&status, |states| {
+        let done =
+            |(partition, next_offset): &(i32, i64)| events.end_of(*partition) == *next_offset;
+        states.len() == events.partitions() && states.iter().all(done)
+    })
+    .await?;
+    let seconds = began.elapsed().as_secs_f64();
+    stop.cancel();
+    running.await??;
+    pool.close().await;
+    Ok((seconds, fold.extents()))
+}
+
+/// (partition, next offset) of those that run; an error when one stands still.
+async fn wait_for(status: &Status, enough: impl Fn(&[(i32, i64)]) -> bool) -> Result<()> {
+    loop {
+        let mut running = Vec::new();
+        for (_, partition, state) in status.partitions() {
+            match state {
+                PartitionState::Running { next_offset } => {
+                    running.push((partition.0, next_offset.0));
+                }
+                PartitionState::Claiming => {}
+                PartitionState::Retrying { reason } | PartitionState::Stopped { reason } => {
+                    bail!("partition {partition} does not go on: {reason}")
+                }
+            }
+        }
+        if enough(&running) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The limit, into tables that are made the same way.
+async fn write(
+    own: &OwnDatabase,
+    events: &Events,
+    extents: &[Extent],
+    number: Generation,
+) -> Result<f64> {
+    let plan = plan(LIMIT, number);
+    generation::create(&own.database, &plan).await?;
+    let batches = limit::batches(events, extents);
+    settle(own).await?;
+    let pool = own
+        .database
+        .pool(Role::Projector, &plan.schema, connections());
+    // Connecting is not counted for ours either.
+    let mut warm = Vec::new();
+    for _ in 0..connections() {
+        warm.push(pool.acquire().await?);
+    }
+    drop(warm);
+    let began = Instant::now();
+    limit::write_all(&pool, number, batches).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    pool.close().await;
+    Ok(seconds)
+}
+
+fn plan(projection: &str, number: Generation) -> Plan {
+    let first = Plan::first::<AdStatus>(partitions_of);
+    Plan {
+        projection: projection.to_owned(),
+        generation: number,
+        schema: schema_name(projection, number),
+        ..first
+    }
+}
+
+/// A connection for each partition, for both.
+fn connections() -> u32 {
+    partitions_of(Topic::Ad)
+}
+
+/// What earlier rounds left to do is not done in this one.
+async fn settle(own: &OwnDatabase) -> Result<()> {
+    let mut conn = own.superuser().await?;
+    // Dead tuples of the checkpoints; and the written pages go to disk now.
+    for statement in ["VACUUM ANALYZE compline.checkpoint", "CHECKPOINT"] {
+        sqlx::query(statement).execute(&mut conn).await?;
+    }
+    conn.close().await?;
+    Ok(())
+}
