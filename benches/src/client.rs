@@ -24,7 +24,7 @@ pub(crate) use reads::Reads;
 pub(crate) use watch::{Watch, Watched};
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Order {
+pub(crate) enum Order {
     Flood(Flood),
     Reads(Reads),
     Watch(Watch),

@@ -145,7 +145,7 @@ impl Board {
             .awaited
             .push_back((known.version, due, now - due.elapsed()));
         let next = match known.status.as_str() {
-            "ACTIVE" if known.version % 8 == 0 => "DISAPPROVED",
+            "ACTIVE" if known.version.is_multiple_of(8) => "DISAPPROVED",
             "ACTIVE" => "PAUSED",
             _ => "ACTIVE",
         };

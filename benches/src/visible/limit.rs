@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -115,9 +115,7 @@ impl Durable {
             headers: Vec::new(),
             remote_address: String::new(),
         });
-        let key = Bytes::from(ad.account.clone());
-        self.first
-            .append(Topic::WebhookMeta, None, key, &envelope(webhook, now))
+        self.append(&self.first, number, &envelope(webhook, now))
             .await?;
 
         let decided = envelope(
@@ -137,17 +135,20 @@ impl Durable {
             .context("the committers are gone")?;
         committed.await.context("a commit failed")?;
 
-        // Where no reader of ours looks for ads: these are not the engine's.
-        let partitions = i32::try_from(partitions_of(Topic::WebhookStripe))?;
-        let partition = Partition(i32::try_from(number % 1_000)? % partitions);
-        self.second
-            .append(
-                Topic::WebhookStripe,
-                Some(partition),
-                Bytes::new(),
-                &decided,
-            )
-            .await?;
+        self.append(&self.second, number, &decided).await
+    }
+
+    /// To a topic that nobody reads here: this is not the engine's work.
+    async fn append(&self, to: &Appender, number: u64, envelope: &Envelope) -> Result<()> {
+        let partitions = u64::from(partitions_of(Topic::WebhookStripe));
+        let partition = Partition(i32::try_from(number % partitions)?);
+        to.append(
+            Topic::WebhookStripe,
+            Some(partition),
+            Bytes::new(),
+            envelope,
+        )
+        .await?;
         Ok(())
     }
 }
@@ -168,7 +169,11 @@ async fn commit_all(pool: PgPool, waiting: Arc<AsyncMutex<mpsc::UnboundedReceive
             .execute(&pool)
             .await;
         match written {
-            Ok(_) => done.into_iter().for_each(|done| drop(done.send(()))),
+            Ok(_) => {
+                for done in done {
+                    let _ = done.send(());
+                }
+            }
             // Those who wait see their senders dropped.
             Err(error) => eprintln!("visible: a commit of the limit failed: {error}"),
         }

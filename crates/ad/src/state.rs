@@ -1,6 +1,6 @@
 //! What one batch of inputs needs to know, and what it changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use compline_event::{AdAccountId, Partition, TenantId};
 use time::{Duration, OffsetDateTime};
@@ -16,6 +16,8 @@ pub(crate) const RETRIES: Duration = Duration::hours(36);
 pub(crate) const CONTENT_KEPT: Duration = Duration::hours(37);
 
 pub(crate) type AdKey = (TenantId, AdAccountId, String);
+pub(crate) type AccountKey = (TenantId, AdAccountId);
+pub(crate) type RequestKey = (TenantId, AdAccountId, Uuid);
 pub(crate) type SeenKey = (AdAccountId, OffsetDateTime, ContentId);
 
 /// The engine's working set. Everything in it is as of after the locks were
@@ -23,10 +25,10 @@ pub(crate) type SeenKey = (AdAccountId, OffsetDateTime, ContentId);
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub(crate) watches: HashMap<AdAccountId, BTreeMap<TenantId, Watch>>,
-    pub(crate) changed_watches: std::collections::BTreeSet<(TenantId, AdAccountId)>,
-    pub(crate) requests: Table<(TenantId, AdAccountId, Uuid), ()>,
+    pub(crate) changed_watches: BTreeSet<AccountKey>,
+    pub(crate) requests: Table<RequestKey, ()>,
     pub(crate) ads: Table<AdKey, Ad>,
-    pub(crate) accounts: Table<(TenantId, AdAccountId), Account>,
+    pub(crate) accounts: Table<AccountKey, Account>,
     pub(crate) seen: Table<SeenKey, Seen>,
     pub(crate) progress: BTreeMap<Partition, OffsetDateTime>,
     pub(crate) pending: Pending,

@@ -2,6 +2,7 @@
 
 mod load;
 mod lock;
+mod named;
 mod tick;
 mod write;
 

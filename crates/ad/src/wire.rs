@@ -30,6 +30,10 @@ pub(crate) use value::clean;
 /// one record's outputs must fit into one transaction.
 pub(crate) const CHANGES_MAX: usize = 5_000;
 
+/// Largest change that is read, in bytes; Meta's have some hundred. Changes that
+/// wait are kept in the sender's bytes, and are read many at once.
+const CHANGE_BYTES_MAX: usize = 65_536;
+
 /// A stamp further ahead of our clock would be a version that nothing ever
 /// overtakes: the ad would stand still.
 const AHEAD_MAX: Duration = Duration::hours(24);
@@ -247,6 +251,11 @@ fn read_change<'a>(
         problem: problem.into(),
         ..unread.clone()
     };
+    let length = raw.get().len();
+    if length > CHANGE_BYTES_MAX {
+        let too_long = format!("change has {length} bytes; {CHANGE_BYTES_MAX} at most are read");
+        return Err(problem(&too_long));
+    }
     let change = map::<Field<'_>>(raw).ok_or_else(|| problem("change is not a JSON object"))?;
     let field = change
         .field

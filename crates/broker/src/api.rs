@@ -271,14 +271,22 @@ impl Request {
         Box::pin(async move { self.frame(&response.await) })
     }
 
+    /// Empty, which ends the connection, if the answer cannot be said in this version; that would
+    /// be a mistake of the handler's.
     fn frame<T: Encodable + HeaderVersion>(&self, response: &T) -> Frame {
         let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
         let mut bytes = BytesMut::with_capacity(256);
         bytes.put_u32(0);
-        header
+        let encoded = header
             .encode(&mut bytes, T::header_version(self.version))
-            .and_then(|()| response.encode(&mut bytes, self.version))
-            .expect("handlers answer with what the version can say");
+            .and_then(|()| response.encode(&mut bytes, self.version));
+        if let Err(error) = encoded {
+            tracing::error!(key = ?self.key, version = self.version, %error, "an answer cannot be written");
+            return Frame {
+                bytes: BytesMut::new(),
+                memory: None,
+            };
+        }
         let length = (bytes.len() - 4) as u32;
         bytes[..4].copy_from_slice(&length.to_be_bytes());
         Frame {

@@ -226,6 +226,13 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
         now,
     )?;
     let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
+    // A crash between the two steps of a topic's deletion leaves offsets that would be taken for
+    // those of the next topic of that name.
+    let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now);
+    let of_none = of_none.map_err(|error| Error::Stopped {
+        what: format!("{error:?}"),
+    })?;
+    of_none.log.sync()?;
     let producer_ids = ProducerIds::open(disk, &data)?;
     let bind = config.bind;
     let listener = StdListener::bind(bind).map_err(|source| Error::Bind { bind, source })?;
@@ -321,5 +328,58 @@ fn as_own(error: Arc<Error>) -> Error {
                 what: other.to_string(),
             },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::batch::{self, NewRecord};
+    use crate::file::sim::SimDisk;
+    use crate::topics::TopicName;
+    use crate::topics::config::TopicConfig;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failed_sync_stops_the_broker_and_acknowledges_nobody() {
+        let disk = SimDisk::default();
+        let mut config = BrokerConfig::new("data");
+        config.bind.set_port(0);
+        let broker = open(config, Arc::new(disk.clone())).unwrap();
+        let server = broker.server.clone();
+        let name = TopicName::parse("t").unwrap();
+        let topic = server
+            .topics
+            .create(name, 1, TopicConfig::default(), 0)
+            .unwrap();
+        let mut running = broker.start();
+
+        let append = || {
+            let batch = batch::build(
+                &[NewRecord {
+                    key: b"k",
+                    value: None,
+                }],
+                1,
+            );
+            let header = batch::check(&batch, 1 << 20).unwrap();
+            let appended = topic.partitions[0].append(&batch, header, &topic.log_settings, 1);
+            server.syncer.enqueue(&topic.partitions[0]);
+            appended.unwrap().next_offset
+        };
+        topic.partitions[0].synced(append()).await.unwrap();
+        disk.fail_syncs(true);
+        let never = append();
+        let error = tokio::time::timeout(Duration::from_secs(10), running.failed())
+            .await
+            .unwrap();
+        assert!(matches!(error, Error::Sync { .. }), "{error}");
+        let wait = Duration::from_millis(100);
+        assert!(
+            tokio::time::timeout(wait, topic.partitions[0].synced(never))
+                .await
+                .is_err()
+        );
     }
 }

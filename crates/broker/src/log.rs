@@ -53,6 +53,8 @@ pub(crate) struct Log {
     synced: Point,
     /// An append failed and could not be undone: the tail of the file is unknown.
     broken: bool,
+    /// A sync failed. The kernel may call the next one a success all the same, so there is none.
+    sync_failed: bool,
 }
 
 /// A segment that is full, synced and indexed.
@@ -175,21 +177,18 @@ impl Log {
     /// Closes the active segment and begins another. Everything before is durable afterwards: a
     /// torn write can thus only ever be in the last segment.
     pub(crate) fn roll(&mut self) -> Result<(), Error> {
-        let active = &self.active;
         let end = self.end();
-        active.file.sync().map_err(|source| Error::Sync {
-            path: active.path.clone(),
-            source,
-        })?;
-        let index_path = active.path.with_extension("index");
-        active
-            .index
-            .save(&*self.disk, &index_path, active.next_offset, active.size)?;
+        self.sync_active()?;
+        self.save_index()?;
         self.save_producers()?;
-        let next = Active::create(&*self.disk, &self.folder, active.next_offset)?;
-        self.disk
-            .sync_dir(&self.folder)
-            .map_err(Error::io("sync", &self.folder))?;
+        let next = Active::create(&*self.disk, &self.folder, end.offset)?;
+        if let Err(source) = self.disk.sync_dir(&self.folder) {
+            self.sync_failed = true;
+            return Err(Error::Sync {
+                path: self.folder.clone(),
+                source,
+            });
+        }
         let full = std::mem::replace(&mut self.active, next);
         self.closed
             .push_back(Arc::new(full.close(self.disk.clone())));
@@ -197,17 +196,44 @@ impl Log {
         Ok(())
     }
 
-    /// What to sync, `None` when all of it is.
-    pub(crate) fn sync_job(&self) -> Option<SyncJob> {
-        let end = self.end();
-        if end.offset == self.synced.offset {
-            return None;
-        }
-        Some(SyncJob {
-            file: self.active.file.clone(),
+    fn sync_active(&mut self) -> Result<(), Error> {
+        self.refuse_after_failed_sync()?;
+        let synced = self.active.file.sync();
+        self.sync_failed = synced.is_err();
+        synced.map_err(|source| Error::Sync {
             path: self.active.path.clone(),
-            end,
+            source,
         })
+    }
+
+    fn refuse_after_failed_sync(&self) -> Result<(), Error> {
+        if !self.sync_failed {
+            return Ok(());
+        }
+        let source = io::Error::other("an earlier sync failed");
+        Err(Error::Sync {
+            path: self.active.path.clone(),
+            source,
+        })
+    }
+
+    fn save_index(&self) -> Result<(), Error> {
+        let active = &self.active;
+        let path = active.path.with_extension("index");
+        active
+            .index
+            .save(&*self.disk, &path, active.next_offset, active.size)
+    }
+
+    /// What to sync, `None` when all of it is.
+    pub(crate) fn sync_job(&self) -> Result<Option<SyncJob>, Error> {
+        self.refuse_after_failed_sync()?;
+        let (file, path, end) = (
+            self.active.file.clone(),
+            self.active.path.clone(),
+            self.end(),
+        );
+        Ok((end.offset != self.synced.offset).then_some(SyncJob { file, path, end }))
     }
 
     /// Moves the synced end forward.
@@ -304,15 +330,8 @@ impl Log {
 
     /// Makes the next open quick. Everything is synced afterwards.
     pub(crate) fn close(&mut self) -> Result<(), Error> {
-        let active = &self.active;
-        active.file.sync().map_err(|source| Error::Sync {
-            path: active.path.clone(),
-            source,
-        })?;
-        let index_path = active.path.with_extension("index");
-        active
-            .index
-            .save(&*self.disk, &index_path, active.next_offset, active.size)?;
+        self.sync_active()?;
+        self.save_index()?;
         self.save_producers()?;
         self.set_synced(self.end());
         Ok(())

@@ -104,7 +104,7 @@ impl Partition {
 
     /// Syncs what was appended so far and shows it; waits for the disk.
     pub(crate) fn sync(&self) -> Result<bool, Error> {
-        let Some(job) = self.log().sync_job() else {
+        let Some(job) = self.log().sync_job()? else {
             return Ok(false);
         };
         job.file.sync().map_err(|source| Error::Sync {
@@ -128,7 +128,8 @@ impl Partition {
     }
 
     pub(crate) fn is_synced(&self) -> bool {
-        self.log().sync_job().is_none()
+        let log = self.log();
+        log.end().offset == log.synced().offset
     }
 
     /// Makes the mark itself durable, if it moved; waits for the disk.

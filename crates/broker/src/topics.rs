@@ -98,6 +98,14 @@ impl Topics {
         let live = topics.live();
         for name in topics.disk.list(&live).map_err(Error::io("list", &live))? {
             let topic = topics.open_topic(&live.join(name), clean, now_ms)?;
+            if topics.find(topic.name.as_str()).is_some() {
+                let path = topic.folder.join("topic");
+                return Err(Error::corrupt(
+                    &path,
+                    0,
+                    format!("another folder holds a topic {} too", topic.name),
+                ));
+            }
             topics.put(topic);
         }
         Ok(topics)
@@ -161,11 +169,12 @@ impl Topics {
             return Err(Refused::Exists);
         }
         let id = Uuid::new_v4();
-        let aside = self.live().join(format!("~{}", id.simple()));
-        let made = self.make(&aside, &name, id, partitions, config, now_ms);
+        let made = self.make(&name, id, partitions, config, now_ms);
         if made.is_err() {
-            // A full disk is the likely reason; what was made so far must not stay.
-            let _ = self.disk.remove_dir(&aside);
+            // A full disk is the likely reason; what was made so far must not be found later.
+            let _ = self.disk.remove_dir(&self.aside(id));
+            let _ = self.disk.remove_dir(&self.place(&name, id));
+            let _ = self.disk.sync_dir(&self.live());
         }
         let topic = self.put(made?);
         Ok(topic)
@@ -173,27 +182,32 @@ impl Topics {
 
     fn make(
         &self,
-        aside: &Path,
         name: &TopicName,
         id: Uuid,
         partitions: i32,
         config: TopicConfig,
         now_ms: i64,
     ) -> Result<Topic, Error> {
-        self.make_partition_folders(aside, 0..partitions)?;
-        self.save(aside, name, id, partitions, &config)?;
-        // File names have at most 255 bytes; the name in here is for people, `topic` has it whole.
-        let folder = self
-            .live()
-            .join(format!("{:.200}~{}", name.as_str(), id.simple()));
+        let (aside, place, live) = (self.aside(id), self.place(name, id), self.live());
+        self.make_partition_folders(&aside, 0..partitions)?;
+        self.save(&aside, name, id, partitions, &config)?;
         self.disk
-            .rename(aside, &folder)
-            .map_err(Error::io("name", &folder))?;
-        let live = self.live();
+            .rename(&aside, &place)
+            .map_err(Error::io("name", &place))?;
         self.disk
             .sync_dir(&live)
             .map_err(Error::io("sync", &live))?;
-        self.open_topic(&folder, false, now_ms)
+        self.open_topic(&place, false, now_ms)
+    }
+
+    fn aside(&self, id: Uuid) -> PathBuf {
+        self.live().join(format!("~{}", id.simple()))
+    }
+
+    /// File names have at most 255 bytes; the name in here is for people, `topic` has it whole.
+    fn place(&self, name: &TopicName, id: Uuid) -> PathBuf {
+        self.live()
+            .join(format!("{:.200}~{}", name.as_str(), id.simple()))
     }
 
     fn make_partition_folders(
@@ -278,13 +292,13 @@ impl Topics {
         let _change = self.changing.lock().expect("no holder panics");
         let topic = self.find(name).ok_or(Refused::Unknown)?;
         let grave = self.deleted().join(topic.id.simple().to_string());
-        for partition in &topic.partitions {
-            partition.set_deleted();
-        }
         self.disk
             .rename(&topic.folder, &grave)
             .map_err(Error::io("delete", &topic.folder))?;
         self.by_name.write().expect("no holder panics").remove(name);
+        for partition in &topic.partitions {
+            partition.set_deleted();
+        }
         for folder in [self.deleted(), self.live()] {
             self.disk
                 .sync_dir(&folder)

@@ -31,13 +31,14 @@ const QUIET: &str = "log = \"warn,sqlx::pool=error\"";
 const ENV_PREFIX: &str = "COMPLINE";
 
 /// Variables under the prefix that are flags of the command line.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 8] = [
     "COMPLINE_API_KEY",
     "COMPLINE_COMMAND_URL",
     "COMPLINE_CONFIG",
     "COMPLINE_DATA",
     "COMPLINE_OPERATOR_KEY",
     "COMPLINE_QUERY_URL",
+    "COMPLINE_STRIPE_SECRET",
     "COMPLINE_WEBHOOK_SECRET",
 ];
 
@@ -73,6 +74,7 @@ pub struct PostgresSettings {
     pub engine_password: Secret,
     pub query_password: Secret,
     pub admin_url: Secret,
+    pub admin_password: Secret,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -227,6 +229,7 @@ impl PostgresSettings {
             engine_password: Secret::new(""),
             query_password: Secret::new(&access.query_password),
             admin_url: Secret::new(""),
+            admin_password: Secret::new(""),
         }
     }
 
@@ -280,8 +283,12 @@ impl PostgresSettings {
             .expose()
             .parse()
             .map_err(|_| invalid("postgres.admin_url", "[redacted]", "a URL"))?;
-        let database = self.options()?;
-        let database = database
+        let admin = match self.admin_password.expose() {
+            "" => admin,
+            password => admin.password(password),
+        };
+        let options = self.options()?;
+        let database = options
             .get_database()
             .context("configuration key `postgres.url`: it names no database")?;
         Ok(Some((admin, database.to_owned())))

@@ -172,6 +172,7 @@ fn private_database(cluster: &Cluster) -> PostgresSettings {
         engine_password: password(),
         query_password: password(),
         admin_url: Secret::new(cluster.url("postgres")),
+        admin_password: Secret::new(""),
     }
 }
 

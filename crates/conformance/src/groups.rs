@@ -29,7 +29,9 @@ pub(crate) async fn committed_offsets_are_kept_and_deleted_with_their_group(
     blocking(move || {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&name, 0, Offset::Offset(7))?;
-        let mut element = list.find_partition(&name, 0).context("what was just added")?;
+        let mut element = list
+            .find_partition(&name, 0)
+            .context("what was just added")?;
         element.set_metadata("a note");
         Ok(first.commit(&list, CommitMode::Sync)?)
     })

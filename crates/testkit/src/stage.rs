@@ -102,7 +102,9 @@ impl<P: Projection> Stage<P> {
                 .fetch_all(&mut self.superuser)
                 .await
         };
-        found.await.unwrap_or_else(|error| panic!("{query}: {error}"))
+        found
+            .await
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     /// Compares the rows of `query` with those that should be there.

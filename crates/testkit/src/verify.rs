@@ -2,23 +2,27 @@
 //! fences, marks or outbox, and compares every row with what stands in Postgres.
 //!
 //! It shares `load`, `apply` and `store` (or `decide`) with the product and nothing
-//! else: what it can find is an event lost, doubled, or out of order on the way.
+//! else: what it finds is an event lost, doubled, or out of order on the way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::{Context as _, Result, ensure};
-use compline_engine::{Engine, Outputs};
+use compline_engine::{Engine, Outputs, state_schema};
 use compline_event::{EventId, Recorded, Topic};
 use compline_eventlog::{Log, Record};
 use compline_readmodel::{
     Database, Projection, Role,
-    generation::{migrate_schema, schema_name},
+    generation::{self, Plan, schema_name},
 };
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 
-use crate::{Dump, TestDatabase, law};
+use crate::{Stage, dump_without, postgres, same_rows};
 
+/// Folded at once; how many does not matter, by law.
 const BATCH: usize = 5_000;
+
+/// How many ids a difference names.
+const SHOWN: usize = 10;
 
 /// A topic as readers must take it: each partition in order, repeats of numbered
 /// outputs left out.
@@ -32,28 +36,24 @@ pub struct Told {
 /// Reads all of `topic` and checks the numbers of every producer.
 ///
 /// # Errors
-/// A hole, or one event id under two numbers.
+/// A hole, an output that stands under two numbers, or a record that is no event.
 pub async fn read(log: &Log, topic: Topic) -> Result<Told> {
     let mut told = Told::default();
     let mut ids: HashSet<EventId> = HashSet::new();
     for partition in Log::partitions(topic) {
         let bounds = log.bounds(topic, partition).await?;
-        let mut last: HashMap<String, u64> = HashMap::new();
         let mut replay = log.replay(topic, partition, bounds.start, bounds.end)?;
+        let mut last = HashMap::new();
         while let Some(records) = replay.next_batch().await? {
             for record in records {
                 if !is_new(&record, &mut last)? {
                     told.repeats += 1;
                     continue;
                 }
-                let event = record.decode()?;
-                let numbered = event.envelope.stamp.is_some();
-                ensure!(
-                    ids.insert(event.envelope.event_id) || !numbered,
-                    "{} tells {} a second time under another number",
-                    event.at,
-                    event.envelope.event_id
-                );
+                let event = record.decode().with_context(|| record.at.to_string())?;
+                let id = event.envelope.event_id;
+                let is_first = ids.insert(id) || event.envelope.stamp.is_none();
+                ensure!(is_first, "{}: {id} has had another number", record.at);
                 told.events.push(event);
             }
         }
@@ -61,6 +61,8 @@ pub async fn read(log: &Log, topic: Topic) -> Result<Told> {
     Ok(told)
 }
 
+/// Numbers begin at 1 and have no holes; whatever does not go beyond the last one
+/// is a repeat.
 fn is_new(record: &Record, last: &mut HashMap<String, u64>) -> Result<bool> {
     let Some(stamp) = record.stamp() else {
         return Ok(true);
@@ -69,66 +71,92 @@ fn is_new(record: &Record, last: &mut HashMap<String, u64>) -> Result<bool> {
     if stamp.number <= *known {
         return Ok(false);
     }
+    let (at, number, producer) = (record.at, stamp.number, stamp.producer);
     ensure!(
-        stamp.number == *known + 1,
-        "{}: {} follows {known} of {}",
-        record.at,
-        stamp.number,
-        stamp.producer
+        number == *known + 1,
+        "{at}: {number} follows {known} of {producer}"
     );
-    *known = stamp.number;
+    *known = number;
     Ok(true)
 }
 
-/// Compares the live generation 1 of `P` with a fold of the log. Columns named in
-/// `without` may differ.
+/// Compares the first generation of `P` with what the log says; columns named in
+/// `without` may differ. Nothing must be on its way. Gives the number of rows.
 pub async fn projection<P: Projection>(
     log: &Log,
-    database: &Database,
+    live: &Database,
     without: &[&str],
 ) -> Result<usize> {
-    let mut events = Vec::new();
+    let mut stage = Stage::<P>::open().await;
     for topic in P::TOPICS {
-        events.extend(read(log, *topic).await?.events);
+        for batch in read(log, *topic).await?.events.chunks(BATCH) {
+            stage.given(batch).await;
+        }
     }
     let schema = schema_name(P::NAME, 1);
-    let scratch = TestDatabase::new().await?;
-    scratch.create::<P>().await?;
-    let mut conn = scratch.connect(Role::Projector, &schema).await?;
-    for events in events.chunks(BATCH) {
-        law::apply::<P>(&mut conn, events).await?;
-    }
-    let expected = Dump::without(&mut conn, &schema, without).await?;
-    let options = database.options(Role::Projector, &schema);
-    let mut live = sqlx::PgConnection::connect_with(&options).await?;
-    let found = Dump::without(&mut live, &schema, without).await?;
-    let differences = expected.difference(&found, 10);
-    ensure!(
-        differences.is_empty(),
-        "{}: the log says (-), Postgres has (+):\n{}",
-        P::NAME,
-        differences
-            .iter()
-            .map(ToString::to_string)
-            .collect::<String>()
-    );
-    Ok(found.rows())
+    let of = |database: &Database| database.options(Role::Projector, &schema);
+    let mut scratch = PgConnection::connect_with(&of(stage.postgres().database())).await?;
+    let mut live = PgConnection::connect_with(&of(live)).await?;
+    let expected = dump_without(&mut scratch, &schema, without).await?;
+    let found = dump_without(&mut live, &schema, without).await?;
+    same_rows(("by the log", &expected), ("in the tables", &found)).context(P::NAME)?;
+    Ok(found.lines().count())
 }
 
-/// Decides everything once more from the inputs, `first` before the others, and
-/// compares with the outputs that the log holds: the same ids, each once.
+/// Decides everything once more, the inputs of `first` before the others, and
+/// compares with the outputs that the log holds: the same ids, each once. Gives
+/// the number of outputs.
+///
+/// What an engine tells must not depend on the order in which its topics come, or
+/// the ids differ.
 pub async fn engine<E: Engine>(log: &Log, engine: &E, first: Topic) -> Result<usize> {
-    let scratch = TestDatabase::new().await?;
-    let schema = compline_engine::state_schema(E::NAME);
-    migrate_schema(&scratch.database(), &schema, &E::migrator()).await?;
-    grant(&scratch, &schema).await?;
-    let mut conn = scratch.connect(Role::Engine, &schema).await?;
-
     let mut inputs = read(log, first).await?.events;
     for topic in E::INPUTS.iter().filter(|topic| **topic != first) {
         inputs.extend(read(log, *topic).await?.events);
     }
-    let mut expected: BTreeMap<EventId, &'static str> = BTreeMap::new();
+    let expected = decide(engine, &inputs).await?;
+
+    let mut found = BTreeSet::new();
+    for topic in E::OUTPUTS {
+        let events = read(log, *topic).await?.events.into_iter();
+        let own = events.filter(|event| {
+            let stamp = event.envelope.stamp.as_ref();
+            stamp.is_some_and(|stamp| stamp.producer == E::NAME)
+        });
+        found.extend(own.map(|event| event.envelope.event_id));
+    }
+    let lost = expected.iter().filter(|(id, _)| !found.contains(id));
+    let lost: Vec<_> = lost.take(SHOWN).collect();
+    let unexpected = found.iter().filter(|id| !expected.contains_key(id));
+    let unexpected: Vec<_> = unexpected.take(SHOWN).collect();
+    ensure!(
+        lost.is_empty() && unexpected.is_empty(),
+        "engine {}: {} outputs expected, {} found; lost {lost:?}; unexpected {unexpected:?}",
+        E::NAME,
+        expected.len(),
+        found.len()
+    );
+    Ok(found.len())
+}
+
+/// The ids of all outputs, with their types.
+async fn decide<E: Engine>(
+    engine: &E,
+    inputs: &[Recorded],
+) -> Result<BTreeMap<EventId, &'static str>> {
+    let scratch = postgres().await;
+    let schema = state_schema(E::NAME);
+    let plan = Plan {
+        projection: E::NAME.to_owned(),
+        generation: 1,
+        schema: schema.clone(),
+        migrator: E::migrator(),
+        writer: Role::Engine,
+        starts: Vec::new(),
+    };
+    generation::create(scratch.database(), &plan).await?;
+    let mut conn = scratch.connect(Role::Engine, &schema).await;
+    let mut ids = BTreeMap::new();
     for batch in inputs.chunks(BATCH) {
         let mut tx = conn.begin().await?;
         let mut outputs = Outputs::default();
@@ -142,44 +170,9 @@ pub async fn engine<E: Engine>(log: &Log, engine: &E, first: Topic) -> Result<us
         tx.commit().await?;
         for output in outputs.into_vec() {
             let id = EventId::derived(E::NAME, output.about, &output.slot);
-            let twice = expected.insert(id, output.event.type_name());
+            let twice = ids.insert(id, output.event.type_name());
             ensure!(twice.is_none(), "{id} is decided twice ({})", output.slot);
         }
     }
-
-    let mut found = BTreeSet::new();
-    for topic in E::OUTPUTS {
-        for event in read(log, *topic).await?.events {
-            let own = event.envelope.stamp.as_ref();
-            if own.is_some_and(|stamp| stamp.producer == E::NAME) {
-                found.insert(event.envelope.event_id);
-            }
-        }
-    }
-    let lost: Vec<_> = expected
-        .iter()
-        .filter(|(id, _)| !found.contains(id))
-        .take(10)
-        .collect();
-    let unexpected: Vec<_> = found
-        .iter()
-        .filter(|id| !expected.contains_key(id))
-        .take(10)
-        .collect();
-    ensure!(
-        lost.is_empty() && unexpected.is_empty(),
-        "engine {}: {} outputs expected, {} found; lost {lost:?}; unexpected {unexpected:?}",
-        E::NAME,
-        expected.len(),
-        found.len()
-    );
-    Ok(found.len())
-}
-
-async fn grant(scratch: &TestDatabase, schema: &str) -> Result<()> {
-    use sqlx::{AssertSqlSafe, Executor as _};
-    let mut owner = scratch.connect(Role::Owner, schema).await?;
-    let statement = format!("GRANT USAGE ON SCHEMA {schema} TO compline_engine");
-    owner.execute(AssertSqlSafe(statement)).await?;
-    Ok(())
+    Ok(ids)
 }

@@ -3,42 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use compline_event::{
-    AdAccountId, Event, EventId, Offset, Partition, Recorded, TenantId, Topic, command::Commanded,
-};
+use compline_event::{AdAccountId, EventId, Offset, Partition, Recorded, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::lock::lock;
+use super::{lock::lock, named::Named};
 use crate::{
-    change::{Change, What},
-    decide::{account_of, recorded_at},
     pending::{AT_ONCE, Pending, Place, Waiting},
-    state::{Account, Ad, Seen, SeenKey, State},
+    state::{Account, Ad, Seen, State},
     watch::{Span, Watch},
-    wire,
 };
 
 /// Ids come back from where only valid ones were written.
 pub(super) fn account_id(text: &str) -> Result<AdAccountId, sqlx::Error> {
     text.parse()
         .map_err(|error| sqlx::Error::Decode(Box::new(error)))
-}
-
-/// What a batch names.
-#[derive(Default)]
-pub(super) struct Named {
-    /// The set to lock: of every change the account that it belongs to, of every
-    /// connection its own.
-    pub(super) accounts: BTreeSet<AdAccountId>,
-    pub(super) ads: BTreeSet<(AdAccountId, String)>,
-    /// Accounts whose own status is told.
-    pub(super) statuses: BTreeSet<AdAccountId>,
-    seen: BTreeSet<SeenKey>,
-    requests: BTreeSet<(TenantId, AdAccountId, Uuid)>,
-    /// Who connects, or is owed something.
-    pub(super) tenants: BTreeMap<AdAccountId, BTreeSet<TenantId>>,
-    connected: BTreeSet<AdAccountId>,
 }
 
 pub(crate) async fn load(
@@ -57,66 +36,6 @@ pub(crate) async fn load(
     load_seen(conn, &named, &mut state).await?;
     load_told(conn, &named, &mut state).await?;
     Ok(state)
-}
-
-impl Named {
-    fn by(inputs: &[Recorded]) -> Self {
-        let mut named = Self::default();
-        for input in inputs {
-            let envelope = &input.envelope;
-            match &envelope.event {
-                Event::WebhookReceived(webhook) if input.at.topic == Topic::WebhookMeta => {
-                    named.body(&webhook.body, recorded_at(envelope));
-                }
-                event => {
-                    let (Some(account), Some(tenant)) = (account_of(event), envelope.tenant) else {
-                        continue;
-                    };
-                    if let Ok(Some(command)) = Commanded::of(envelope) {
-                        let request = (tenant, account.clone(), command.request_id);
-                        named.requests.insert(request);
-                    }
-                    if matches!(event, Event::AccountConnected(_)) {
-                        named.connected.insert(account.clone());
-                    }
-                    let tenants = named.tenants.entry(account.clone()).or_default();
-                    tenants.insert(tenant);
-                    named.accounts.insert(account);
-                }
-            }
-        }
-        named
-    }
-
-    pub(super) fn body(&mut self, body: &[u8], recorded_at: time::OffsetDateTime) {
-        for part in wire::parse(body, recorded_at) {
-            match part.read {
-                Ok(change) => self.change(change),
-                // Only to know whom to tell.
-                Err(unread) => self.accounts.extend(unread.account),
-            }
-        }
-    }
-
-    fn change(&mut self, change: Change<'_>) {
-        let account = change.account;
-        match change.what {
-            What::Status { ad, .. } | What::Touched { ad, .. } | What::Issue { ad, .. } => {
-                self.ads.insert((account.clone(), ad.id));
-            }
-            What::Account { .. } => {
-                self.statuses.insert(account.clone());
-            }
-        }
-        if let Some(content) = change.content {
-            self.seen.insert((account.clone(), change.at, content));
-        }
-        self.accounts.insert(account);
-    }
-
-    fn account_ids(&self) -> Vec<String> {
-        self.accounts.iter().map(ToString::to_string).collect()
-    }
 }
 
 async fn load_watches(

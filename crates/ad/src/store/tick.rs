@@ -11,8 +11,9 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    load::{Named, PendingRow, account_id, load_told},
+    load::{PendingRow, account_id, load_told},
     lock::lock,
+    named::Named,
     write::store,
 };
 use crate::{

@@ -15,15 +15,13 @@ fn in_order_of_id(mut outputs: Vec<Output>) -> Vec<Output> {
 }
 
 fn bodies() -> [String; 3] {
-    let two = format!(
-        r#"{{"field":"ad_status","value":{{"ad_id":"9","status":"DISAPPROVED","ad_account_id":"5"}}}},{{"field":"brand_new"}},{{"field":"ad_status","value":{{"ad_id":"8","status":"ACTIVE","ad_account_id":"6"}}}}"#
-    );
+    let two = r#"{"field":"ad_status","value":{"ad_id":"9","status":"DISAPPROVED","ad_account_id":"5"}},{"field":"brand_new"},{"field":"ad_status","value":{"ad_id":"8","status":"ACTIVE","ad_account_id":"6"}}"#;
     let fields = format!(
         r#"{{"object":"ad_account","entry":[{{"id":"5","time":{},"changed_fields":["effective_status"]}}]}}"#,
         T + 2
     );
     [
-        body("ad_account", "5", T, &two),
+        body("ad_account", "5", T, two),
         relayed("5", T + 1, "9", "ACTIVE"),
         fields,
     ]

@@ -77,8 +77,13 @@ pub(super) fn commit(
     let written = server
         .coordinator
         .commit(&ask.group_id, caller, entries, now_ms());
-    if let Ok(pending) = &written {
-        server.syncer.enqueue(&pending.log);
+    match &written {
+        Ok(pending) => server.syncer.enqueue(&pending.log),
+        // Had it to do with a sync, this finds out and stops the broker.
+        Err(ResponseError::KafkaStorageError) => {
+            server.syncer.enqueue(&server.coordinator.offsets.log())
+        }
+        Err(_) => {}
     }
     async move {
         match written {

@@ -107,24 +107,23 @@ async fn append(
     if partition.log().is_full(bytes.len(), &settings, now) {
         // A roll waits for the disk, which is not to be done here. Should another producer fill
         // the new segment before this one gets to it, the append rolls once more by itself.
-        let (partition, size) = (partition.clone(), bytes.len());
-        let rolled = blocking(move || partition.roll_if_full(size, &settings, now)).await;
+        let (full, size) = (partition.clone(), bytes.len());
+        let rolled = blocking(move || full.roll_if_full(size, &settings, now)).await;
         if let Err(error) = rolled {
-            tracing::error!(%error, topic = %topic.name, partition = number, "a new segment could not be begun");
-            return Err(ResponseError::KafkaStorageError.into());
+            return Err(not_written(server, topic, number, &partition, &error).into());
         }
     }
     if partition.is_deleted() {
         return Err(ResponseError::UnknownTopicOrPartition.into());
     }
-    let appended = partition.append(&bytes, header, &settings, now).map_err(|error| match error {
-        AppendError::OutOfOrder => ResponseError::OutOfOrderSequenceNumber,
-        AppendError::Fenced => ResponseError::InvalidProducerEpoch,
-        AppendError::Disk(error) => {
-            tracing::error!(%error, topic = %topic.name, partition = number, "a batch could not be written");
-            ResponseError::KafkaStorageError
-        }
-    })?;
+    let appended =
+        partition
+            .append(&bytes, header, &settings, now)
+            .map_err(|error| match error {
+                AppendError::OutOfOrder => ResponseError::OutOfOrderSequenceNumber,
+                AppendError::Fenced => ResponseError::InvalidProducerEpoch,
+                AppendError::Disk(error) => not_written(server, topic, number, &partition, &error),
+            })?;
     server.syncer.enqueue(&partition);
     let counters = &server.counters;
     if appended.duplicate {
@@ -144,6 +143,19 @@ async fn append(
         appended,
         start_offset,
     })
+}
+
+fn not_written(
+    server: &Server,
+    topic: &Topic,
+    number: i32,
+    partition: &Arc<Partition>,
+    error: &dyn std::fmt::Display,
+) -> ResponseError {
+    tracing::error!(%error, topic = %topic.name, partition = number, "a batch could not be written");
+    // Had it to do with a sync, this finds out and stops the broker.
+    server.syncer.enqueue(partition);
+    ResponseError::KafkaStorageError
 }
 
 fn refuse(fault: Fault) -> Refusal {

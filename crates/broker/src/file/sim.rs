@@ -75,8 +75,8 @@ impl SimDisk {
         })))
     }
 
-    pub(crate) fn fail_syncs(&self) {
-        self.state().fail_syncs = true;
+    pub(crate) fn fail_syncs(&self, fail: bool) {
+        self.state().fail_syncs = fail;
     }
 
     pub(crate) fn fill_up_after(&self, bytes: Option<u64>) {

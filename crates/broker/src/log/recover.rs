@@ -99,6 +99,7 @@ fn assemble(
         start_offset,
         synced,
         broken: false,
+        sync_failed: false,
     }
 }
 

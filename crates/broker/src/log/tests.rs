@@ -277,7 +277,7 @@ fn a_failed_sync_shows_nothing() {
     let disk = new_disk();
     let partition = open(&disk).unwrap();
     append(&partition, 1);
-    disk.fail_syncs();
+    disk.fail_syncs(true);
     assert!(matches!(partition.sync(), Err(Error::Sync { .. })));
     assert_eq!(partition.high_watermark(), 0);
 }
@@ -375,4 +375,21 @@ fn a_read_gives_whole_batches_and_at_least_one_if_asked() {
     assert_eq!(read(0, 1, true), batch);
     assert_eq!(read(0, 1, false), 0);
     assert_eq!(read(8, 1 << 20, false), batch);
+}
+
+#[test]
+fn after_a_failed_sync_in_a_roll_nothing_is_ever_called_synced() {
+    let disk = new_disk();
+    let partition = open(&disk).unwrap();
+    append(&partition, 1);
+    disk.fail_syncs(true);
+    assert!(matches!(
+        partition.roll_if_full(1 << 20, &SETTINGS, 0),
+        Err(Error::Sync { .. })
+    ));
+    // The kernel forgets that it failed.
+    disk.fail_syncs(false);
+    assert!(matches!(partition.sync(), Err(Error::Sync { .. })));
+    assert!(matches!(partition.close(), Err(Error::Sync { .. })));
+    assert_eq!(partition.high_watermark(), 0);
 }

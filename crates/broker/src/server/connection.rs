@@ -117,6 +117,9 @@ async fn write_answers(
 ) {
     while let Some(answer) = queue.recv().await {
         let frame = answer.await;
+        if frame.bytes.is_empty() {
+            return;
+        }
         if let Err(error) = write(&mut to, &frame.bytes, server.config.limits.stalled).await {
             if error.kind() == io::ErrorKind::TimedOut {
                 tracing::warn!("a connection is closed because its peer does not read");

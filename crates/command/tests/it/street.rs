@@ -18,8 +18,6 @@ use compline_api::{
         tenancy_service_client::TenancyServiceClient, tenancy_service_server::TenancyServiceServer,
     },
 };
-use compline_broker::{Broker, BrokerConfig, RunningBroker};
-use compline_cluster::{Cluster, ClusterConfig};
 use compline_command::{
     Commands,
     auth::{WithOperator, operator_key},
@@ -31,14 +29,13 @@ use compline_query::{ActivityApi, TenancyApi, TenantKeys};
 use compline_readmodel::{
     Database, Projection, Reader, Role, Wakes,
     generation::{self, Plan, SCHEMA, schema_name},
-    role,
 };
 use compline_runtime::{
     Health,
     grpc::{GrpcConfig, GrpcServer},
 };
 use compline_tenancy::{KeyStore, Tenancy};
-use sqlx::postgres::PgConnectOptions;
+use compline_testkit::{Postgres, TestBroker};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -53,24 +50,24 @@ pub(crate) struct Street {
     pub(crate) channel: Channel,
     pub(crate) log: Log,
     pub(crate) database: Database,
-    broker: Option<RunningBroker>,
+    broker: TestBroker,
     projectors: Vec<(CancellationToken, JoinHandle<()>)>,
     _serving: JoinHandle<()>,
-    _cluster: Cluster,
-    _folder: tempfile::TempDir,
+    _postgres: Postgres,
 }
 
 impl Street {
     pub(crate) async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (cluster, database) = postgres(&folder).await;
-        let broker = Broker::open(BrokerConfig {
-            bind: ([127, 0, 0, 1], 0).into(),
-            ..BrokerConfig::new(folder.path().join("log"))
-        });
-        let broker = broker.await.unwrap().start();
-        let log = Log::new(LogConfig::new(broker.bootstrap())).unwrap();
-        log.ensure_topics().await.unwrap();
+        let (log, broker) = compline_testkit::log().await;
+        let postgres = compline_testkit::postgres().await;
+        let database = postgres.database().clone();
+        let partitions = |topic| TopicSpec::of(topic).partitions;
+        for plan in [
+            Plan::first::<Tenancy>(partitions),
+            Plan::first::<ActivityTrail>(partitions),
+        ] {
+            generation::create(&database, &plan).await.unwrap();
+        }
 
         let wakes = Wakes::start(database.pool(Role::Query, SCHEMA, 1));
         let reader = |projection| Reader::new(projection, database.clone(), wakes.clone(), 4);
@@ -81,11 +78,10 @@ impl Street {
             channel,
             log,
             database,
-            broker: Some(broker),
+            broker,
             projectors: Vec::new(),
             _serving: serving,
-            _cluster: cluster,
-            _folder: folder,
+            _postgres: postgres,
         };
         street.project();
         street
@@ -107,7 +103,7 @@ impl Street {
 
     /// At once and without a goodbye, as a crash would.
     pub(crate) fn crash_the_log(&mut self) {
-        self.broker = None;
+        self.broker.crash();
     }
 
     fn projector<P: Projection>(&self) -> (CancellationToken, JoinHandle<()>)
@@ -269,32 +265,6 @@ pub(crate) fn connect(account: &str, expected_version: Option<u64>) -> ConnectAc
         display_name: "Shoes".into(),
         expected_version,
     }
-}
-
-async fn postgres(folder: &tempfile::TempDir) -> (Cluster, Database) {
-    let cluster = Cluster::start(ClusterConfig {
-        prefer_system: true,
-        lose_data_on_crash: true,
-        shared_buffers: "32MB".into(),
-        ..ClusterConfig::new(folder.path().join("postgres"))
-    });
-    let cluster = cluster.await.unwrap();
-    let admin: PgConnectOptions = cluster.url("postgres").parse().unwrap();
-    role::bootstrap(&admin, "compline", |_| "test".to_owned())
-        .await
-        .unwrap();
-    let options = admin.database("compline");
-    let database =
-        Database::new(move |role| options.clone().username(role.as_str()).password("test"));
-    let partitions = |topic| TopicSpec::of(topic).partitions;
-    generation::migrate(&database).await.unwrap();
-    for plan in [
-        Plan::first::<Tenancy>(partitions),
-        Plan::first::<ActivityTrail>(partitions),
-    ] {
-        generation::create(&database, &plan).await.unwrap();
-    }
-    (cluster, database)
 }
 
 async fn serve(

@@ -323,7 +323,7 @@ impl Watch {
             match answer.event {
                 Some(Event::Changed(ad)) => out.line(format!(
                     "{}  {}  {} -> {}  {}",
-                    show::time(ad.status_time.as_ref()),
+                    show::time(ad.update_time.as_ref()),
                     printable(&ad.ad_id),
                     printable(&show::or_dash(&ad.old_status)),
                     printable(&show::or_dash(&ad.status)),

@@ -47,7 +47,7 @@ pub(super) struct Ingress {
     /// Where ingress listens, without a path [default: the data folder's street]
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
-    /// Sign with this secret [default: the first one of the configuration]
+    /// Sign as Meta with this app secret [default: the first one of the configuration]
     #[arg(
         long,
         value_name = "SECRET",
@@ -55,6 +55,14 @@ pub(super) struct Ingress {
         hide_env_values = true
     )]
     pub(super) secret: Option<String>,
+    /// Sign as Stripe with this endpoint secret [default: the first one of the configuration]
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "COMPLINE_STRIPE_SECRET",
+        hide_env_values = true
+    )]
+    pub(super) stripe_secret: Option<String>,
     /// How long to wait for each answer
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10s")]
     pub(super) timeout: Duration,
@@ -115,7 +123,11 @@ impl Ingress {
 impl Ingress {
     /// The secret that signs as `sender`.
     pub(super) fn secret_of(&self, sender: Sender, target: &Target) -> Result<String> {
-        if let Some(secret) = &self.secret {
+        let given = match sender {
+            Sender::Meta => &self.secret,
+            Sender::Stripe => &self.stripe_secret,
+        };
+        if let Some(secret) = given {
             return Ok(secret.clone());
         }
         let settings = target.settings()?.ingress;

@@ -76,6 +76,10 @@ impl Up {
             ))?,
         }
         out.flush()?;
+        tokio::spawn(async move {
+            shutdown.begun().await;
+            eprintln!("stopping; Ctrl-C once more leaves at once");
+        });
         running.run().await?;
         telemetry.shutdown().await;
         if !out.is_json() {

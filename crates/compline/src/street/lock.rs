@@ -5,12 +5,19 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
+
+/// Whoever asks for the holder holds the lock for an instant; a start that meets
+/// one looks again.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// The lock, held until it is dropped. The file stays: removing it would let two
 /// processes hold two files of one name.
@@ -51,14 +58,18 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
+        let mut looks = 0;
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != Errno::WOULDBLOCK {
+                return Err(io::Error::from(error).into());
+            }
+            looks += 1;
+            if looks == LOOKS {
                 return Err(LockError::Held {
                     pid: read_pid(&mut file)?,
                 });
             }
-            Err(error) => return Err(io::Error::from(error).into()),
+            thread::sleep(BETWEEN_LOOKS);
         }
         file.set_len(0)?;
         file.rewind()?;
@@ -66,8 +77,7 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// Looks without taking: the question itself must not make a street that is
-    /// just starting believe that the folder is taken, so it shares.
+    /// Looks without keeping: shared, so that two who ask do not see each other.
     pub fn holder(path: &Path) -> io::Result<Held> {
         let mut file = File::open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockShared) {

@@ -2,6 +2,8 @@
 //! processes find it, and the life that `simulate` plays.
 
 mod data_folder;
+mod kill;
 mod life;
 mod settings;
+mod street;
 mod usage;

@@ -81,3 +81,25 @@ fn no_secret_is_printed() {
     let file = "[postgres]\nquery_password = \"hunter2\"\n";
     assert!(!format!("{:?}", load(Some(file), &[]).unwrap()).contains("hunter2"));
 }
+
+/// As containers hand them over, in lists too.
+#[test]
+fn secrets_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    fs::write(&path, "from-a-file\n").unwrap();
+    let path = path.to_str().unwrap();
+    let list = format!("[{{ file = \"{path}\" }}]");
+    let settings = load(
+        None,
+        &[
+            ("COMPLINE_POSTGRES__OWNER_PASSWORD__FILE", path),
+            ("COMPLINE_INGRESS__META__APP_SECRETS", &list),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.postgres.owner_password.expose(), "from-a-file");
+    let secrets = &settings.ingress.meta.app_secrets;
+    assert_eq!(secrets.len(), 1);
+    assert_eq!(secrets[0].expose(), "from-a-file");
+}

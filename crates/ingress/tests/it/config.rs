@@ -7,7 +7,7 @@ use compline_runtime::config::Layers;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::street::clock;
+use crate::street::{clock, within};
 
 async fn start(config: IngressConfig) -> Result<Ingress, IngressError> {
     let log = Log::new(LogConfig::new("127.0.0.1:1")).unwrap();
@@ -86,10 +86,8 @@ async fn the_sample_secrets_serve_on_loopback_alone() {
     }
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let ingress = start(sampled()).await.unwrap();
-    let error = ingress
-        .serve(listener, CancellationToken::new())
-        .await
-        .unwrap_err();
+    let serving = ingress.serve(listener, CancellationToken::new());
+    let error = within(serving).await.unwrap_err();
     assert!(
         matches!(error, IngressError::SampleSecret { .. }),
         "{error}"

@@ -9,20 +9,18 @@
 //! ```
 //!
 //! Every read is a page in a snapshot of its own: no connection waits for a
-//! client. `position` is what has been taken in from the read model; a response's
-//! token is what of it has been sent, so nothing is missed by resuming there, and
-//! something may come twice. While the list is being sent there is no such place,
-//! and the token is empty.
+//! client. The backlog's position is what has been taken in from the read model; a
+//! response's token is what of it has been sent, so nothing is missed by resuming
+//! there, and something may come twice. While the list is being sent there is no
+//! such place, and the token is empty.
 
+mod backlog;
 mod hub;
 mod pending;
 
 use std::sync::Arc;
 
-use compline_ad_status::{
-    Ad,
-    view::{self, Column, ListQuery, OrderBy},
-};
+use compline_ad_status::view::{self, Column, ListQuery, OrderBy};
 use compline_api::{
     error,
     filter::Filter,
@@ -32,16 +30,17 @@ use compline_api::{
     token,
 };
 use compline_event::{TenantId, Token, Topic};
-use compline_readmodel::{ReadError, Reader, Want};
+use compline_readmodel::{ReadError, Want};
 use metrics::{counter, gauge};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{filter, resource};
 use crate::{consistency, metric};
+use backlog::Backlog;
 pub(super) use hub::Hubs;
-use hub::Member;
-use pending::{Change, Pending, Sent};
+use hub::{Member, Rows};
+use pending::Change;
 
 /// Ads that wait for a client; with more it is too slow.
 const MAX_PENDING: usize = 1024;
@@ -83,7 +82,8 @@ impl Hubs {
     ) -> Result<Responses, Status> {
         if let Some(position) = &resume {
             let want = Want::at_least(position.clone(), RESUME_WAIT);
-            self.reader
+            self.rows
+                .reader
                 .snapshot(tenant, &want)
                 .await
                 .map_err(resume_failed)?;
@@ -91,14 +91,11 @@ impl Hubs {
         let member = self.join(tenant)?;
         let (out, responses) = mpsc::channel(CHANNEL);
         let watcher = Watcher {
-            reader: self.reader.clone(),
+            rows: self.rows.clone(),
             tenant,
-            filter,
             fingerprint,
             out,
-            position: Token::default(),
-            pending: Pending::default(),
-            sent: Sent::nothing(),
+            backlog: Backlog::new(filter),
         };
         tokio::spawn(watcher.run(member, resume));
         Ok(responses)
@@ -106,14 +103,11 @@ impl Hubs {
 }
 
 struct Watcher {
-    reader: Reader,
+    rows: Rows,
     tenant: TenantId,
-    filter: Filter<Column>,
     fingerprint: Fingerprint,
     out: mpsc::Sender<Result<WatchAdsResponse, Status>>,
-    position: Token,
-    pending: Pending,
-    sent: Sent,
+    backlog: Backlog,
 }
 
 /// Why a watch ends.
@@ -131,10 +125,15 @@ enum Behind {
 impl Watcher {
     async fn run(mut self, mut member: Member, resume: Option<Token>) {
         gauge!(metric::WATCHERS).increment(1.0);
-        let end = self.watch(&mut member, resume).await;
+        let out = self.out.clone();
+        let end = tokio::select! {
+            end = self.watch(&mut member, resume) => end,
+            // Its place is another's at once, whatever the watcher waits for.
+            () = out.closed() => Err(End::ClientLeft),
+        };
         gauge!(metric::WATCHERS).decrement(1.0);
         if let Err(End::Failed(status)) = end {
-            let _ = self.out.send(Err(status)).await;
+            let _ = out.send(Err(status)).await;
         }
     }
 
@@ -144,10 +143,7 @@ impl Watcher {
         resume: Option<Token>,
     ) -> Result<std::convert::Infallible, End> {
         match resume {
-            Some(position) => {
-                self.position = position;
-                self.sent = Sent::Any;
-            }
+            Some(position) => self.backlog.resume(position),
             None => self.list().await?,
         }
         loop {
@@ -157,17 +153,14 @@ impl Watcher {
                 self.catch_up().await?;
             }
             counter!(metric::RESTARTS).increment(1);
-            self.pending = Pending::default();
-            // What it had is void, and so is where it was.
-            self.position = Token::default();
+            self.backlog.start_over();
             self.send(Event::Restarted(true)).await?;
             self.list().await?;
         }
     }
 
-    /// Sends what matches now. What changes meanwhile changes behind `position`.
+    /// Sends what matches now. What changes meanwhile comes by catching up.
     async fn list(&mut self) -> Result<(), End> {
-        self.sent = Sent::nothing();
         let mut began_at = None;
         let mut query = ListQuery {
             order_by: OrderBy::AdId,
@@ -176,47 +169,48 @@ impl Watcher {
             limit: PAGE_ROWS,
         };
         loop {
-            let mut snapshot = self.reader.snapshot(self.tenant, &Want::now()).await?;
+            let (mut snapshot, permit) = self.rows.now(self.tenant).await?;
             began_at.get_or_insert_with(|| snapshot.seen().position.clone());
-            let condition = |sql: &mut _| filter::push(sql, &self.filter);
+            let condition = |sql: &mut _| filter::push(sql, &self.backlog.filter);
             let ads = view::ads(snapshot.conn(), &query, condition).await?;
-            drop(snapshot);
+            drop((snapshot, permit));
             for ad in &ads {
-                self.sent.insert(&ad.ad_id);
+                self.backlog.listed(&ad.ad_id);
                 self.send(Event::Changed(resource::ad(ad))).await?;
             }
             let last = ads.last().filter(|_| ads.len() as i64 == PAGE_ROWS);
             let Some(last) = last else { break };
             query.after = Some(query.order_by.key(last));
         }
-        self.position = began_at.unwrap_or_default();
+        self.backlog.raise(&began_at.unwrap_or_default());
         Ok(())
     }
 
-    /// Sends what changed since `position`, at the client's pace, and moves it.
+    /// Sends what changed since the backlog's position, at the client's pace.
     async fn catch_up(&mut self) -> Result<(), End> {
         let mut began_at = None;
         let mut after = None;
         loop {
-            let mut snapshot = self.reader.snapshot(self.tenant, &Want::now()).await?;
+            let (mut snapshot, permit) = self.rows.now(self.tenant).await?;
             // A row that changes again moves up, so a sweep in the log's order
             // that began here misses nothing below.
             began_at.get_or_insert_with(|| snapshot.seen().position.clone());
-            let ads = view::changed(snapshot.conn(), &self.position, after, PAGE_ROWS).await?;
-            drop(snapshot);
+            let ads =
+                view::changed(snapshot.conn(), self.backlog.position(), after, PAGE_ROWS).await?;
+            drop((snapshot, permit));
             let full = ads.len() as i64 == PAGE_ROWS;
             after = ads.last().map(|ad| (ad.partition, ad.offset));
             for ad in ads {
-                self.consider(&Arc::new(ad));
+                self.backlog.consider(&Arc::new(ad));
             }
-            while let Some(event) = self.next_event() {
-                self.send(event).await?;
+            while let Some(change) = self.backlog.pop() {
+                self.send(event_of(change)).await?;
             }
             if !full {
                 break;
             }
         }
-        self.raise(&began_at.unwrap_or_default());
+        self.backlog.raise(&began_at.unwrap_or_default());
         Ok(())
     }
 
@@ -225,55 +219,25 @@ impl Watcher {
         let out = self.out.clone();
         loop {
             tokio::select! {
-                permit = out.reserve(), if !self.pending.is_empty() => {
+                permit = out.reserve(), if self.backlog.waiting() > 0 => {
                     let permit = permit.map_err(|_| End::ClientLeft)?;
-                    if let Some(event) = self.next_event() {
-                        permit.send(Ok(self.response(event)));
+                    if let Some(change) = self.backlog.pop() {
+                        permit.send(Ok(self.response(event_of(change))));
                     }
                 }
                 batch = member.next() => {
                     let Some(batch) = batch else { return Ok(Behind::MissedABatch) };
-                    if !self.position.covers(&batch.from) {
+                    if !self.backlog.position().covers(&batch.from) {
                         return Ok(Behind::MissedABatch);
                     }
-                    batch.ads.iter().for_each(|ad| self.consider(ad));
-                    self.raise(&batch.seen);
-                    if self.pending.len() > MAX_PENDING {
+                    batch.ads.iter().for_each(|ad| self.backlog.consider(ad));
+                    self.backlog.raise(&batch.seen);
+                    if self.backlog.waiting() > MAX_PENDING {
                         return Ok(Behind::TooSlow);
                     }
                 }
-                () = out.closed() => return Err(End::ClientLeft),
             }
         }
-    }
-
-    /// Puts a changed row where it is to be sent from, when it is to be sent.
-    fn consider(&mut self, ad: &Arc<Ad>) {
-        let taken_in = self.position.next_offset(Topic::Ad, ad.partition);
-        if taken_in.is_some_and(|next_offset| ad.offset < next_offset) {
-            // A batch from before the last read of our own: what it says is old.
-            return;
-        }
-        if filter::matches(&self.filter, ad) {
-            self.pending.put(Change::Changed(ad.clone()));
-        } else if self.sent.contains(&ad.ad_id) {
-            self.pending.put(Change::Unmatched(ad.clone()));
-        } else {
-            self.pending.forget(&ad.ad_id);
-        }
-    }
-
-    fn next_event(&mut self) -> Option<Event> {
-        Some(match self.pending.pop()? {
-            Change::Changed(ad) => {
-                self.sent.insert(&ad.ad_id);
-                Event::Changed(resource::ad(&ad))
-            }
-            Change::Unmatched(ad) => {
-                self.sent.remove(&ad.ad_id);
-                Event::Unmatched(Collection::Ads.name(&ad.ad_id))
-            }
-        })
     }
 
     async fn send(&self, event: Event) -> Result<(), End> {
@@ -283,22 +247,22 @@ impl Watcher {
     }
 
     fn response(&self, event: Event) -> WatchAdsResponse {
-        let resume_token = match self.position.is_empty() {
+        let floor = self.backlog.floor();
+        let resume_token = match floor.is_empty() {
             true => String::new(),
-            false => {
-                let floor = self.pending.floor(&self.position);
-                token::resume_token(&self.fingerprint, consistency::places(&floor))
-            }
+            false => token::resume_token(&self.fingerprint, consistency::places(&floor)),
         };
         WatchAdsResponse {
             event: Some(event),
             resume_token,
         }
     }
+}
 
-    fn raise(&mut self, seen: &Token) {
-        seen.positions()
-            .for_each(|position| self.position.include(position));
+fn event_of(change: Change) -> Event {
+    match change {
+        Change::Changed(ad) => Event::Changed(resource::ad(&ad)),
+        Change::Unmatched(ad) => Event::Unmatched(Collection::Ads.name(&ad.ad_id)),
     }
 }
 
@@ -320,5 +284,40 @@ impl From<ReadError> for End {
 impl From<sqlx::Error> for End {
     fn from(error: sqlx::Error) -> Self {
         End::Failed(consistency::database_failed(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use compline_ad_status::{Ad, Level};
+    use compline_event::{Offset, Partition};
+    use time::OffsetDateTime;
+
+    pub(super) fn ad(ad_id: &str, partition: i32, offset: i64) -> Arc<Ad> {
+        Arc::new(Ad {
+            ad_id: ad_id.into(),
+            ad_account_id: String::new(),
+            level: Level::Ad,
+            status: String::new(),
+            old_status: String::new(),
+            reason: String::new(),
+            placements: Vec::new(),
+            status_changed_at: None,
+            fetch_needed: false,
+            version: 1,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+            partition: Partition(partition),
+            offset: Offset(offset),
+            issues: BTreeMap::new(),
+        })
+    }
+
+    pub(super) fn with_status(ad: &Ad, status: &str) -> Arc<Ad> {
+        Arc::new(Ad {
+            status: status.into(),
+            ..ad.clone()
+        })
     }
 }

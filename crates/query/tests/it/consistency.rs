@@ -78,14 +78,19 @@ async fn the_calls_own_deadline_holds_as_well() {
     let mut client = house.client(tenant(0));
     let stale = Consistency {
         on_timeout: OnTimeout::Stale.into(),
-        ..at_least(0, 1_000, 900)
+        max_wait: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..at_least(0, 1_000, 0)
     };
     let mut request = Request::new(get(stale));
-    request.set_timeout(Duration::from_millis(300));
+    let deadline = Duration::from_secs(2);
+    request.set_timeout(deadline);
     let started = Instant::now();
     let answer = client.get_ad(request).await.unwrap().into_inner();
     assert!(answer.seen.unwrap().stale, "an answer, not an error");
-    assert!(started.elapsed() < Duration::from_millis(300));
+    assert!(started.elapsed() < deadline);
 }
 
 #[tokio::test]
@@ -99,10 +104,14 @@ async fn a_position_that_no_wait_brings_is_refused_at_once() {
     ] {
         let mut asked = at_least(partition, 1, 900);
         asked.min_position[0].topic = topic.into();
+        asked.max_wait = Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        });
         let started = Instant::now();
         let refused = client.get_ad(get(asked)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{topic}/{partition}");
         assert_eq!(fields(&refused), [field]);
-        assert!(started.elapsed() < Duration::from_millis(800));
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 }

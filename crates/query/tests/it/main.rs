@@ -1,6 +1,9 @@
 //! The services over a real gRPC server and a real Postgres; only the projector is
 //! played, so that a test says when a batch is committed.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 mod ads;
 mod consistency;
 mod filter;

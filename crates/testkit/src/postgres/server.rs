@@ -8,13 +8,7 @@
 //! would stay for ever. So the folders are kept, numbered, and used again: a
 //! process takes the first that no other has.
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    sync::OnceLock,
-    thread,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, sync::OnceLock, thread, time::Duration};
 
 use compline_cluster::{Cluster, ClusterConfig, ClusterError};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
@@ -109,7 +103,10 @@ async fn take_a_cluster() -> Cluster {
             }
         }
     }
-    panic!("all {FOLDERS} clusters under {} are in use", folder.display());
+    panic!(
+        "all {FOLDERS} clusters under {} are in use",
+        folder.display()
+    );
 }
 
 async fn start(data: &PathBuf) -> Result<Cluster, ClusterError> {

@@ -53,7 +53,7 @@ impl OrderBy {
     const fn sql(self) -> Option<&'static str> {
         match self {
             OrderBy::AdId => None,
-            OrderBy::StatusTime => Some("coalesce(ad.status_changed_at, timestamptz '-infinity')"),
+            OrderBy::StatusTime => Some("ad.status_order"),
             OrderBy::UpdateTime => Some("ad.updated_at"),
         }
     }
@@ -112,17 +112,16 @@ pub async fn ads(
         false => ("", " > "),
     };
     if let Some(after) = &query.after {
-        match query.order_by.sql() {
-            None => sql.push(" AND ad.ad_id").push(behind),
-            Some(time) => {
-                sql.push(format_args!(" AND ({time}, ad.ad_id){behind}(coalesce("));
-                sql.push_bind(after.time)
-                    .push(", timestamptz '-infinity'), ")
-            }
-        };
-        sql.push_bind(after.ad_id.clone());
-        if query.order_by.sql().is_some() {
-            sql.push(")");
+        if let Some(time) = query.order_by.sql() {
+            sql.push(format_args!(" AND ({time}, ad.ad_id){behind}("));
+            match after.time {
+                Some(time) => sql.push_bind(time),
+                None => sql.push("timestamptz '-infinity'"),
+            };
+            sql.push(", ").push_bind(after.ad_id.clone()).push(")");
+        } else {
+            sql.push(format_args!(" AND ad.ad_id{behind}"));
+            sql.push_bind(after.ad_id.clone());
         }
     }
     // With the tenant in front, as in the indexes.

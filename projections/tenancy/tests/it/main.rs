@@ -3,8 +3,6 @@
 // A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
-mod laws;
-
 use bytes::Bytes;
 use compline_event::{
     Event,
@@ -13,11 +11,12 @@ use compline_event::{
     tenant_events::{ApiKeyIssued, ApiKeyRevoked, OrganizationCreated, Role},
 };
 use compline_tenancy::Tenancy;
+use compline_testkit::law;
 use rand::{Rng, rngs::StdRng};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_laws_hold() {
-    laws::Laws::open().await.hold::<Tenancy>(draw).await;
+    law::hold::<Tenancy>(draw).await.unwrap();
 }
 
 fn draw(rng: &mut StdRng) -> Event {

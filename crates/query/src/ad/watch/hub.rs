@@ -13,9 +13,12 @@ use std::{
 
 use compline_ad_status::{Ad, NAME, view};
 use compline_event::{TenantId, Token};
-use compline_readmodel::{ReadError, Reader, Wake, Want};
+use compline_readmodel::{ReadError, Reader, Snapshot, Wake, Want};
 use metrics::{gauge, histogram};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::{
+    Semaphore, SemaphorePermit,
+    broadcast::{self, error::RecvError},
+};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
@@ -34,6 +37,10 @@ const COALESCE: Duration = Duration::from_millis(20);
 /// A notification may be lost: look again after this long without one.
 const REREAD: Duration = Duration::from_secs(5);
 
+/// Reads at one time by all hubs and watchers of this process: a thousand that
+/// begin at once wait for each other, and leave connections to plain calls.
+const READS: usize = 2;
+
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The rows of one tenant that changed between two positions, or a part of them.
@@ -50,8 +57,15 @@ pub(super) struct Batch {
 /// The hubs of this process.
 #[derive(Clone, Debug)]
 pub(in crate::ad) struct Hubs {
-    pub(super) reader: Reader,
+    pub(super) rows: Rows,
     hubs: Arc<Mutex<HashMap<TenantId, Weak<Hub>>>>,
+}
+
+/// The way to a tenant's rows, for all that is behind a watch.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    pub(super) reader: Reader,
+    reads: Arc<Semaphore>,
 }
 
 /// Ends with its last member.
@@ -73,7 +87,10 @@ pub(super) struct Member {
 impl Hubs {
     pub(in crate::ad) fn new(reader: Reader) -> Self {
         Self {
-            reader,
+            rows: Rows {
+                reader,
+                reads: Arc::new(Semaphore::new(READS)),
+            },
             hubs: Arc::default(),
         }
     }
@@ -110,7 +127,7 @@ impl Hubs {
 
     fn start(&self, tenant: TenantId) -> Hub {
         let (changes, _) = broadcast::channel(BACKLOG_BATCHES);
-        let task = tokio::spawn(run(self.reader.clone(), tenant, changes.clone()));
+        let task = tokio::spawn(run(self.rows.clone(), tenant, changes.clone()));
         Hub {
             tenant,
             changes,
@@ -148,13 +165,29 @@ impl Member {
     }
 }
 
-async fn run(reader: Reader, tenant: TenantId, changes: broadcast::Sender<Arc<Batch>>) {
+impl Rows {
+    /// What is there now. The permit is to live as long as the snapshot.
+    pub(super) async fn now(
+        &self,
+        tenant: TenantId,
+    ) -> Result<(Snapshot, SemaphorePermit<'_>), ReadError> {
+        let permit = self
+            .reads
+            .acquire()
+            .await
+            .expect("nobody closes the semaphore");
+        let snapshot = self.reader.snapshot(tenant, &Want::now()).await?;
+        Ok((snapshot, permit))
+    }
+}
+
+async fn run(rows: Rows, tenant: TenantId, changes: broadcast::Sender<Arc<Batch>>) {
     // Before the first look, so that no commit falls between look and wait.
-    let mut wakes = reader.wakes().subscribe();
+    let mut wakes = rows.reader.wakes().subscribe();
     let mut position: Option<Token> = None;
     loop {
         let started = Instant::now();
-        match read(&reader, tenant, position.clone(), &changes).await {
+        match read(&rows, tenant, position.clone(), &changes).await {
             Ok(seen) => position = Some(seen),
             Err(error) => {
                 tracing::warn!(%tenant, %error, "changes could not be read for watchers");
@@ -183,12 +216,12 @@ async fn concerned(wakes: &mut broadcast::Receiver<Arc<Wake>>, tenant: TenantId)
 /// Tells what changed since `position`, and says what has been seen. The first
 /// time nothing has changed yet.
 async fn read(
-    reader: &Reader,
+    rows: &Rows,
     tenant: TenantId,
     position: Option<Token>,
     changes: &broadcast::Sender<Arc<Batch>>,
 ) -> Result<Token, ReadError> {
-    let mut snapshot = reader.snapshot(tenant, &Want::now()).await?;
+    let (mut snapshot, _permit) = rows.now(tenant).await?;
     let seen = snapshot.seen().position.clone();
     let from = position.unwrap_or_else(|| seen.clone());
     let tell = |ads: Vec<Arc<Ad>>, seen: &Token| {

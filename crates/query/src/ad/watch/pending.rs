@@ -1,16 +1,13 @@
-//! What a watcher has still to send, coalesced per ad, and what it has sent.
+//! What a watcher has still to send, coalesced per ad.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     ops::Bound::{Excluded, Unbounded},
     sync::Arc,
 };
 
 use compline_ad_status::Ad;
 use compline_event::{Offset, Partition, Position, Token, Topic};
-
-/// Names of ads that a watcher remembers to have sent.
-const MAX_REMEMBERED: usize = 10_000;
 
 type Place = (Partition, Offset);
 
@@ -40,10 +37,6 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn len(&self) -> usize {
         self.changes.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
     }
 
     /// Replaces what was to be said about the same ad.
@@ -100,69 +93,10 @@ impl Pending {
     }
 }
 
-/// Which ads the client has been sent. To say `unmatched` once too often is
-/// harmless, once too rarely is not: a watcher that cannot remember says it of
-/// every changed ad that does not match.
-#[derive(Debug)]
-pub(super) enum Sent {
-    These(HashSet<String>),
-    /// Too many, or those of a watch that is resumed.
-    Any,
-}
-
-impl Sent {
-    pub(super) fn nothing() -> Self {
-        Sent::These(HashSet::new())
-    }
-
-    pub(super) fn contains(&self, ad_id: &str) -> bool {
-        match self {
-            Sent::These(ids) => ids.contains(ad_id),
-            Sent::Any => true,
-        }
-    }
-
-    pub(super) fn insert(&mut self, ad_id: &str) {
-        let Sent::These(ids) = self else { return };
-        if ids.len() == MAX_REMEMBERED && !ids.contains(ad_id) {
-            *self = Sent::Any;
-            return;
-        }
-        ids.insert(ad_id.to_owned());
-    }
-
-    pub(super) fn remove(&mut self, ad_id: &str) {
-        if let Sent::These(ids) = self {
-            ids.remove(ad_id);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use compline_ad_status::Level;
-    use time::OffsetDateTime;
-
     use super::*;
-
-    fn ad(ad_id: &str, partition: i32, offset: i64) -> Change {
-        Change::Changed(Arc::new(Ad {
-            ad_id: ad_id.into(),
-            ad_account_id: String::new(),
-            level: Level::Ad,
-            status: String::new(),
-            old_status: String::new(),
-            reason: String::new(),
-            placements: Vec::new(),
-            status_changed_at: None,
-            fetch_needed: false,
-            version: 1,
-            updated_at: OffsetDateTime::UNIX_EPOCH,
-            partition: Partition(partition),
-            offset: Offset(offset),
-            issues: BTreeMap::new(),
-        }))
-    }
+    use crate::ad::watch::tests::ad;
 
     #[test]
     fn an_ad_is_sent_once_partitions_take_turns_and_the_floor_rises() {
@@ -175,7 +109,7 @@ mod tests {
             ad("a", 0, 9),
             ad("d", 1, 8),
         ] {
-            pending.put(change);
+            pending.put(Change::Changed(change));
         }
         let mut order = Vec::new();
         let mut floors = vec![pending.floor(&seen).to_string()];
@@ -198,17 +132,5 @@ mod tests {
                 "ad/0@10,ad/1@10,ad/2@10",
             ]
         );
-    }
-
-    #[test]
-    fn who_cannot_remember_says_it_may_have_sent_any() {
-        let mut sent = Sent::nothing();
-        for id in 0..MAX_REMEMBERED {
-            sent.insert(&id.to_string());
-        }
-        sent.insert("0");
-        assert!(!sent.contains("never sent"));
-        sent.insert("one more");
-        assert!(sent.contains("never sent"));
     }
 }

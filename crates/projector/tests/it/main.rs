@@ -1,0 +1,8 @@
+//! The loop on a real log and a real Postgres, with a fold that cannot hide a
+//! mistake: it adds, so an event applied twice or not at all shows in its rows.
+
+mod fence;
+mod marks;
+mod poison;
+mod street;
+mod tally;

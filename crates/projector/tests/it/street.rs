@@ -1,0 +1,178 @@
+//! A log, a database, and projectors that come and go.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use compline_event::{
+    Envelope, Event, EventId, Partition, Source, Stamp, Topic, ad_events::AdStatusChanged,
+};
+use compline_eventlog::{Appender, AppenderConfig, Log, TopicSpec};
+use compline_projector::{
+    PartitionState, ProjectionFold, Projector, ProjectorConfig, ProjectorError, Status,
+};
+use compline_readmodel::{
+    Projection as _, Role,
+    generation::{self, Plan, schema_name},
+};
+use compline_testkit::{Postgres, TestBroker, log, postgres, tenant};
+use sqlx::{PgConnection, Row as _};
+use time::OffsetDateTime;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::tally::Tally;
+
+/// One partition is enough to break a promise in.
+pub(crate) const PARTITION: Partition = Partition(0);
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Street {
+    pub(crate) log: Log,
+    pub(crate) postgres: Postgres,
+    appender: Appender,
+    _broker: TestBroker,
+}
+
+pub(crate) struct Running {
+    pub(crate) status: Status,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ProjectorError>>,
+}
+
+impl Street {
+    pub(crate) async fn open() -> Self {
+        let (log, broker) = log().await;
+        let postgres = postgres().await;
+        let plan = Plan::first::<Tally>(|topic| TopicSpec::of(topic).partitions);
+        generation::create(postgres.database(), &plan)
+            .await
+            .unwrap();
+        let appender = log.appender(AppenderConfig::with_timeout()).unwrap();
+        Self {
+            log,
+            postgres,
+            appender,
+            _broker: broker,
+        }
+    }
+
+    /// Appends that `ad` has this status, as output `number` of an engine when one
+    /// is given.
+    pub(crate) async fn tell(&self, ad: &str, status: &str, number: Option<u64>) -> EventId {
+        let envelope = envelope(ad, status, number);
+        let key = Bytes::from(format!("{}/{ad}", tenant(1)));
+        self.appender
+            .append(Topic::Ad, Some(PARTITION), key, &envelope)
+            .await
+            .unwrap();
+        envelope.event_id
+    }
+
+    pub(crate) fn start(&self, batch_records: usize) -> Running {
+        let mut config = ProjectorConfig::new("tally", 1);
+        config.batch_records = batch_records;
+        let schema = schema_name(Tally::NAME, 1);
+        let pool = self.postgres.database().pool(Role::Projector, &schema, 8);
+        let fold = Arc::new(ProjectionFold::<Tally>::default());
+        let projector = Projector::new(fold, self.log.clone(), pool, config);
+        let status = projector.status();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(projector.run(stop.clone()));
+        Running { status, stop, task }
+    }
+
+    /// ad → how many events it had, and its statuses in order.
+    pub(crate) async fn rows(&self) -> BTreeMap<String, (i64, String)> {
+        let rows = sqlx::query("SELECT ad_id, events, statuses FROM tally_g1.tally")
+            .fetch_all(&mut self.conn().await)
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| (row.get(0), (row.get(1), row.get(2))))
+            .collect()
+    }
+
+    pub(crate) async fn conn(&self) -> PgConnection {
+        self.postgres.superuser().await
+    }
+
+    pub(crate) async fn next_offset(&self) -> i64 {
+        sqlx::query_scalar(
+            "SELECT next_offset FROM compline.checkpoint
+             WHERE projection = 'tally' AND topic = 'ad' AND partition = $1",
+        )
+        .bind(PARTITION.0)
+        .fetch_one(&mut self.conn().await)
+        .await
+        .unwrap()
+    }
+
+    /// Waits until the checkpoint stands at `offset`.
+    pub(crate) async fn reached(&self, offset: i64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.next_offset().await != offset {
+            assert!(
+                Instant::now() < deadline,
+                "at {} for ever",
+                self.next_offset().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Running {
+    /// In order: batches in flight are finished.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// At once: whatever it was doing is dropped at its next await, as a crash
+    /// would, and the group must find out by itself.
+    pub(crate) fn kill(self) {
+        self.task.abort();
+    }
+
+    /// Why the partition stands still, once it does.
+    pub(crate) async fn stopped(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let states = self.status.partitions();
+            let state = states
+                .iter()
+                .find(|(_, partition, _)| *partition == PARTITION);
+            if let Some((_, _, PartitionState::Stopped { reason })) = state {
+                return reason.clone();
+            }
+            assert!(Instant::now() < deadline, "it does not stop: {state:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn envelope(ad: &str, status: &str, number: Option<u64>) -> Envelope {
+    let now = OffsetDateTime::now_utc();
+    Envelope {
+        event_id: EventId::new(Uuid::new_v4()),
+        tenant: Some(tenant(1)),
+        occurred_at: now,
+        recorded_at: now,
+        source: Source::MetaWebhook,
+        actor: String::new(),
+        causation_id: None,
+        correlation_id: None,
+        stamp: number.map(|number| Stamp {
+            producer: "ad".to_owned(),
+            number,
+        }),
+        traceparent: String::new(),
+        event: Event::AdStatusChanged(AdStatusChanged {
+            ad_id: ad.to_owned(),
+            new_status: status.to_owned(),
+            ..Default::default()
+        }),
+    }
+}
