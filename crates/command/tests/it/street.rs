@@ -23,7 +23,7 @@ use compline_command::{
     auth::{WithOperator, operator_key},
 };
 use compline_event::{Envelope, Event, EventId, Offset, Source, TenantId, Topic};
-use compline_eventlog::{AppenderConfig, Log, LogConfig, TopicSpec};
+use compline_eventlog::{AppenderConfig, Log, TopicSpec};
 use compline_projector::{Fold, ProjectionFold, Projector, ProjectorConfig};
 use compline_query::{ActivityApi, TenancyApi, TenantKeys};
 use compline_readmodel::{

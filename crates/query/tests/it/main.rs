@@ -1,7 +1,7 @@
 //! The services over a real gRPC server and a real Postgres; only the projector is
 //! played, so that a test says when a batch is committed.
 
-// Helpers of tests are tests too.
+// A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
 mod ads;

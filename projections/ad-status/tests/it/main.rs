@@ -1,6 +1,6 @@
 //! The projection on real Postgres: its laws, and who may read its rows.
 
-// Helpers of tests are tests too.
+// A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
 mod event;
