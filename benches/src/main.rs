@@ -78,6 +78,13 @@ impl Setting {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // What the rooms complain of; `RUST_LOG` says more.
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
     let ended = match cli.what {
         What::Client => client::main(),
         _ => measure_until_interrupted(&cli),

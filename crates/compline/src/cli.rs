@@ -34,11 +34,11 @@ pub struct Cli {
     json: bool,
 
     #[command(subcommand)]
-    command: Command,
+    command: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Action {
     /// Start everything in one process, on one data folder
     Up(up::Up),
     /// Show what is running, how far behind, how big
@@ -116,28 +116,28 @@ impl Cli {
         } = self;
         let mut out = Output::new(json);
         match command {
-            Command::Up(up) => up.run(&target, &mut out).await?,
-            Command::Broker => role::run(RoleName::Broker, &target).await?,
-            Command::Ingress => role::run(RoleName::Ingress, &target).await?,
-            Command::Engine { name } => role::run(RoleName::Engine(name), &target).await?,
-            Command::Projector { name } => role::run(RoleName::Projector(name), &target).await?,
-            Command::Query => role::run(RoleName::Query, &target).await?,
-            Command::Command => role::run(RoleName::Command, &target).await?,
-            Command::Migrate => role::migrate(&target, &mut out).await?,
-            Command::Config => role::config(&mut out)?,
-            Command::Status(status) => status.run(&target, &mut out).await?,
-            Command::Lag(lag) => lag.run(&target, &mut out).await?,
-            Command::OperatorKey { write_key } => role::operator_key(write_key, &mut out)?,
-            Command::Ads(ads) => ads.run(&target, &mut out).await?,
-            Command::Activity(activity) => activity.run(&target, &mut out).await?,
-            Command::Notifications(notifications) => notifications.run(&target, &mut out).await?,
-            Command::Tenant(tenant) => tenant.run(&target, &mut out).await?,
-            Command::Account(account) => account.run(&target, &mut out).await?,
-            Command::Key(key) => key.run(&target, &mut out).await?,
-            Command::Send(send) => send.run(&target, &mut out).await?,
-            Command::Replay(replay) => replay.run(&target, &mut out).await?,
-            Command::Topics(topics) => topics.run(&target, &mut out).await?,
-            Command::Simulate(simulate) => simulate.run(&target, &mut out).await?,
+            Action::Up(up) => up.run(&target, &mut out).await?,
+            Action::Broker => role::run(RoleName::Broker, &target).await?,
+            Action::Ingress => role::run(RoleName::Ingress, &target).await?,
+            Action::Engine { name } => role::run(RoleName::Engine(name), &target).await?,
+            Action::Projector { name } => role::run(RoleName::Projector(name), &target).await?,
+            Action::Query => role::run(RoleName::Query, &target).await?,
+            Action::Command => role::run(RoleName::Command, &target).await?,
+            Action::Migrate => role::migrate(&target, &mut out).await?,
+            Action::Config => role::config(&mut out)?,
+            Action::Status(status) => status.run(&target, &mut out).await?,
+            Action::Lag(lag) => lag.run(&target, &mut out).await?,
+            Action::OperatorKey { write_key } => role::operator_key(write_key, &mut out)?,
+            Action::Ads(ads) => ads.run(&target, &mut out).await?,
+            Action::Activity(activity) => activity.run(&target, &mut out).await?,
+            Action::Notifications(notifications) => notifications.run(&target, &mut out).await?,
+            Action::Tenant(tenant) => tenant.run(&target, &mut out).await?,
+            Action::Account(account) => account.run(&target, &mut out).await?,
+            Action::Key(key) => key.run(&target, &mut out).await?,
+            Action::Send(send) => send.run(&target, &mut out).await?,
+            Action::Replay(replay) => replay.run(&target, &mut out).await?,
+            Action::Topics(topics) => topics.run(&target, &mut out).await?,
+            Action::Simulate(simulate) => simulate.run(&target, &mut out).await?,
         }
         out.flush()?;
         Ok(())

@@ -40,6 +40,10 @@ pub struct Street {
 
 /// What another process finds in a data folder.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made and taken apart at once"
+)]
 pub enum Found {
     Running(RunFile),
     /// Somebody holds the lock and has not said yet where it listens.

@@ -58,7 +58,9 @@ pub trait Engine: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// What time alone brings, such as the end of a waiting period; called every
-    /// minute in a transaction of its own that also fills the outbox.
+    /// minute in a transaction of its own that also fills the outbox, and again at
+    /// once for as long as it has something to say. Every input that the log held
+    /// at `now` has been decided over by then.
     fn tick(
         &self,
         _conn: &mut PgConnection,

@@ -18,6 +18,7 @@ mod recovery;
 mod relay;
 mod run;
 mod setup;
+mod timer;
 
 pub use engine::{Engine, Output, Outputs};
 pub use run::{EngineConfig, EngineError, EngineRunner};

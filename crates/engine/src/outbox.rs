@@ -18,6 +18,9 @@ pub(crate) struct Destination {
     pub(crate) max_record_bytes: usize,
 }
 
+/// Outputs by where they go, in the order of the counters' key; each with its key.
+type Placed = BTreeMap<(&'static str, i32), Vec<(Vec<u8>, Output)>>;
+
 /// What an envelope and a record add to a payload and a key, at most: ids,
 /// times, names and headers.
 const OVERHEAD_BYTES: usize = 2_048;
@@ -86,7 +89,7 @@ pub(crate) async fn fill(
     if outputs.is_empty() {
         return Ok(());
     }
-    let mut placed: BTreeMap<(&'static str, i32), Vec<(Vec<u8>, Output)>> = BTreeMap::new();
+    let mut placed = Placed::new();
     for output in outputs {
         let (topic, partition, key) = destinations.place(&output);
         placed
@@ -120,7 +123,7 @@ pub(crate) async fn fill(
 async fn draw_numbers(
     conn: &mut PgConnection,
     engine: &str,
-    placed: &BTreeMap<(&'static str, i32), Vec<(Vec<u8>, Output)>>,
+    placed: &Placed,
 ) -> Result<BTreeMap<(String, i32), i64>, sqlx::Error> {
     let mut topics = Vec::with_capacity(placed.len());
     let mut partitions = Vec::with_capacity(placed.len());

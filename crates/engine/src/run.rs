@@ -1,26 +1,23 @@
 //! An engine at work: the loop over its inputs, its relay, its timer.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use compline_eventlog::{Log, TopicSpec};
 use compline_projector::{Projector, ProjectorConfig, ProjectorError, Status};
 use compline_readmodel::{Database, Role};
 use sqlx::PgPool;
-use time::OffsetDateTime;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint_name,
-    engine::{Engine, Outputs},
+    engine::Engine,
     fold::EngineFold,
     outbox::{Destination, Destinations},
     recovery::{self, RecoveryError},
     relay::Relay,
     state_schema,
+    timer::Timer,
 };
-
-const TICK_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -111,13 +108,19 @@ impl<E: Engine> EngineRunner<E> {
         let relay_stop = CancellationToken::new();
         let relay = Relay {
             engine: E::NAME,
-            log: self.log,
+            log: self.log.clone(),
             database: self.database,
             decided: self.fold.decided.clone(),
             stop: relay_stop.clone(),
         };
         let relaying = tokio::spawn(relay.run());
-        let ticking = tokio::spawn(tick(self.fold, self.pool, stop.clone()));
+        let timer = Timer {
+            fold: self.fold,
+            log: self.log,
+            pool: self.pool,
+            stop: stop.clone(),
+        };
+        let ticking = tokio::spawn(timer.run());
         let ended = self.projector.run(stop).await;
         relay_stop.cancel();
         for (name, task) in [("relay", relaying), ("timer", ticking)] {
@@ -144,33 +147,4 @@ impl<E: Engine> EngineRunner<E> {
             }),
         }
     }
-}
-
-/// What time alone brings. A failure is tried again at the next tick.
-async fn tick<E: Engine>(fold: Arc<EngineFold<E>>, pool: PgPool, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(TICK_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        if let Err(error) = tick_once(&fold, &pool, OffsetDateTime::now_utc()).await {
-            tracing::warn!(engine = E::NAME, %error, "the timer's work is put off");
-        }
-    }
-}
-
-async fn tick_once<E: Engine>(
-    fold: &EngineFold<E>,
-    pool: &PgPool,
-    now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    let mut tx = pool.begin().await?;
-    let mut outputs = Outputs::default();
-    fold.engine.tick(&mut tx, now, &mut outputs).await?;
-    fold.seal(&mut tx, outputs).await?;
-    tx.commit().await?;
-    fold.decided.notify_one();
-    Ok(())
 }

@@ -55,7 +55,7 @@ impl Default for ConsumerConfig {
         Self {
             session_timeout: Duration::from_secs(10),
             revoke_deadline: Duration::from_secs(5),
-            max_ahead_bytes: 8 << 20,
+            max_ahead_bytes: 4 << 20,
         }
     }
 }

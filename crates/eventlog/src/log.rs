@@ -49,6 +49,8 @@ impl Log {
             // One record at a time: a fetch that waits at the end of one
             // partition holds up the next.
             .set("fetch.wait.max.ms", "10")
+            .set("fetch.queue.backoff.ms", "1")
+            .set("max.partition.fetch.bytes", "65536")
             .set("queued.min.messages", "1")
             .set("queued.max.messages.kbytes", "1024");
         let client = Client::new(names.clone(), &settings)?;

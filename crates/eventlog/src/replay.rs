@@ -10,7 +10,7 @@ use crate::{
 
 /// A replay fetches far ahead: nobody waits for its first record, and the disk
 /// sets its pace.
-const AHEAD_KILOBYTES: &str = "32768";
+const AHEAD_KILOBYTES: &str = "8192";
 
 const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
@@ -35,7 +35,7 @@ impl Replay {
         settings
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "50")
-            .set("max.partition.fetch.bytes", "8388608")
+            .set("max.partition.fetch.bytes", "4194304")
             .set("queued.max.messages.kbytes", AHEAD_KILOBYTES)
             .set("queued.min.messages", "1000000")
             .set("fetch.queue.backoff.ms", "1");

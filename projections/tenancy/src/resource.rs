@@ -1,11 +1,12 @@
 //! Rows as the API's resources: query and command answer with the same ones.
 
-use crate::row::{self, Role};
 use compline_api::{
     name::Collection,
     query::{Account, ApiKey, KeyRole, Tenant},
     timestamp::to_proto,
 };
+
+use crate::row::{self, Role};
 
 pub fn tenant(row: row::Tenant) -> Tenant {
     Tenant {

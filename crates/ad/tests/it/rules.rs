@@ -366,7 +366,8 @@ fn an_accounts_status_has_a_version_too() {
     );
 }
 
-/// What the decision costs beside the writes that it leads to.
+/// What the decision costs beside the writes that it leads to: some 100,000 changes
+/// a second on an idle core; the bound leaves room for a busy machine.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "measures optimised code")]
 fn deciding_is_cheap() {
@@ -382,5 +383,5 @@ fn deciding_is_cheap() {
     let rate = 100_000.0 / start.elapsed().as_secs_f64();
     assert!(outputs.len() > 200_000, "{}", outputs.len());
     println!("{rate:.0} changes a second");
-    assert!(rate > 50_000.0, "{rate:.0} changes a second on one core");
+    assert!(rate > 10_000.0, "{rate:.0} changes a second");
 }

@@ -88,9 +88,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
 
 /// Everything that must hold once the readers have caught up.
 async fn verify_street(running: &RunFile, acknowledged: &HashSet<BodyHash>) -> Result<()> {
-    let mut config = LogConfig::new(running.addresses.kafka.clone());
-    config.prefix.clone_from(&running.topic_prefix);
-    let log = Log::new(config)?;
+    let log = log_of(running)?;
     let database = as_owner(running)?;
     caught_up(&log, &database).await?;
 
@@ -120,50 +118,6 @@ async fn verify_street(running: &RunFile, acknowledged: &HashSet<BodyHash>) -> R
 
 fn hash(body: &[u8]) -> BodyHash {
     Sha256::digest(body).into()
-}
-
-/// Every role's entrance leads to the owner, who sees all rows.
-fn as_owner(running: &RunFile) -> Result<Database> {
-    let options: PgConnectOptions = running.database.url.parse()?;
-    let options = options
-        .username("compline_owner")
-        .password(&running.database.owner_password);
-    Ok(Database::new(move |_| options.clone()))
-}
-
-/// Waits until every checkpoint stands at the log's end, twice in a row: engines
-/// append while they catch up.
-async fn caught_up(log: &Log, database: &Database) -> Result<()> {
-    let pool = database.pool(compline_readmodel::Role::Owner, "compline", 2);
-    let deadline = tokio::time::Instant::now() + CATCH_UP;
-    let mut before = None;
-    loop {
-        let checkpoints: Vec<(String, i32, i64)> = sqlx::query_as(
-            "SELECT topic, partition, min(next_offset) FROM compline.checkpoint
-             GROUP BY topic, partition ORDER BY topic, partition",
-        )
-        .fetch_all(&pool)
-        .await?;
-        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM engine.outbox")
-            .fetch_one(&pool)
-            .await?;
-        let mut behind = waiting;
-        for (topic, partition, next_offset) in &checkpoints {
-            let bounds = log
-                .bounds(topic.parse()?, compline_event::Partition(*partition))
-                .await?;
-            behind += bounds.end.0 - next_offset;
-        }
-        if behind == 0 && before.as_ref() == Some(&checkpoints) {
-            return Ok(());
-        }
-        before = Some(checkpoints);
-        ensure!(
-            tokio::time::Instant::now() < deadline,
-            "{behind} records behind after {CATCH_UP:?}"
-        );
-        sleep(Duration::from_millis(300)).await;
-    }
 }
 
 async fn connect_accounts(folder: &Path, seed: u64) -> Result<Vec<String>> {

@@ -1,6 +1,8 @@
 //! One binary: the command line as its users call it, the data folder as other
 //! processes find it, and the life that `simulate` plays.
 
+#![allow(clippy::unwrap_used)]
+
 mod data_folder;
 mod kill;
 mod life;

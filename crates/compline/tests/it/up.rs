@@ -1,0 +1,94 @@
+//! The whole street in this process, on throw-away ports: it starts, does what the
+//! tools ask, stops, and goes on where it was.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+use compline::{
+    client::Client,
+    config::{PostgresSettings, Settings},
+    inspect::Inspector,
+    lag,
+    street::{Found, LockError, Street},
+    up::{self, Running, Steps},
+    webhook::{Poster, sample},
+};
+use compline_api::query::{Ad, ListAdsRequest};
+use compline_event::AdAccountId;
+use compline_eventlog::{Log, LogConfig};
+use compline_runtime::Shutdown;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+
+fn key(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
+async fn ads(query: &Client) -> Vec<Ad> {
+    let mut ads = query.ads();
+    let answer = ads.list_ads(ListAdsRequest::default()).await.unwrap();
+    answer.into_inner().ads
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_street_starts_works_stops_and_goes_on() {
+    let folder = folder();
+    let street = Street::at(folder.path().join("data"));
+    let running = start(&street).await.unwrap();
+    assert!(running.sample.is_some(), "the first start makes a tenant");
+    assert!(matches!(street.find().unwrap(), Found::Running(_)));
+    let error = start(&street).await.unwrap_err();
+    assert!(error.is::<LockError>(), "{error:#}");
+    let at = running.run_file.addresses.clone();
+    let access = running.run_file.database.clone();
+    let (shutdown, ended) = (running.shutdown(), tokio::spawn(running.run()));
+
+    let poster = Poster::new(&format!("http://{}", at.ingress), Duration::from_secs(10)).unwrap();
+    let account: AdAccountId = sample::ACCOUNT.parse().unwrap();
+    let secrets = settings().ingress;
+    for sample in sample::ALL {
+        let secret = match sample.sender {
+            compline::webhook::Sender::Meta => &secrets.meta.app_secrets[0],
+            compline::webhook::Sender::Stripe => &secrets.stripe.signing_secrets[0],
+        };
+        let body = sample.body(&account, OffsetDateTime::now_utc()).unwrap();
+        let answer = poster.post(sample.sender, secret.expose(), body).await;
+        assert!(answer.unwrap().status.is_success(), "{}", sample.name);
+    }
+    let api_key = key(&street.api_key_file());
+    let query = Client::connect(&format!("http://{}", at.query), &api_key).unwrap();
+    until("every sample's ad", async || ads(&query).await.len() == 13).await;
+
+    let database = PostgresSettings::of_street(&access).database().unwrap();
+    let mut inspector = Inspector::connect(&database).await.unwrap();
+    let log = Log::new(LogConfig::new(&at.kafka)).unwrap();
+    until("every reader", async || {
+        let checkpoints = inspector.checkpoints().await.unwrap();
+        let lags = lag::measure(&log, &checkpoints, OffsetDateTime::now_utc());
+        let lags = lags.await.unwrap();
+        assert_eq!(lags.len(), 8, "{lags:?}");
+        lags.iter().all(|lag| lag.behind == 0)
+    })
+    .await;
+    let counts = inspector.counts().await.unwrap();
+    assert_eq!(
+        (counts.unrecognized, counts.pending, counts.expired),
+        (1, 0, 0)
+    );
+    assert_eq!((counts.parked_keys, counts.outbox), (0, 0));
+    assert!(counts.database_bytes > 0);
+    drop((inspector, log));
+
+    let before = ads(&query).await;
+    shutdown.begin("the test has seen enough");
+    ended.await.unwrap().unwrap();
+    assert!(matches!(street.find().unwrap(), Found::NotRunning));
+
+    let again = start(&street).await.unwrap();
+    assert!(again.sample.is_none(), "the key is there");
+    assert_eq!(key(&street.api_key_file()), api_key);
+    let url = format!("http://{}", again.run_file.addresses.query);
+    let query = Client::connect(&url, &api_key).unwrap();
+    assert_eq!(ads(&query).await, before);
+    again.shutdown().begin("the test is over");
+    again.run().await.unwrap();
+}

@@ -1,0 +1,158 @@
+//! A log, a database, and runners that come and go.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use compline_engine::{Engine as _, EngineConfig, EngineError, EngineRunner};
+use compline_event::{
+    Envelope, Event, EventId, Offset, Source, Topic, account_events::AccountConnected,
+};
+use compline_eventlog::{Appender, AppenderConfig, Log, TopicSpec};
+use compline_readmodel::generation;
+use compline_testkit::{Postgres, TestBroker, log, postgres, tenant, verify};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::counting::Counting;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Street {
+    pub(crate) log: Log,
+    pub(crate) broker: TestBroker,
+    pub(crate) postgres: Postgres,
+    appender: Appender,
+}
+
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), EngineError>>,
+}
+
+impl Street {
+    pub(crate) async fn open() -> Self {
+        let (log, broker) = log().await;
+        let postgres = postgres().await;
+        let partitions = |topic| generation::partitions(topic, TopicSpec::of(topic).partitions);
+        let starts = partitions(Topic::Account)
+            .map(|(topic, partition)| (topic, partition, Offset(0)))
+            .collect();
+        compline_engine::migrate::<Counting>(postgres.database(), starts, partitions(Topic::Ad))
+            .await
+            .unwrap();
+        // The tests' own input must survive a broker that restarts.
+        let appender = log.appender(AppenderConfig::without_timeout()).unwrap();
+        Self {
+            log,
+            broker,
+            postgres,
+            appender,
+        }
+    }
+
+    pub(crate) async fn hear(&self, account: &str) {
+        let now = OffsetDateTime::now_utc();
+        let envelope = Envelope {
+            event_id: EventId::new(Uuid::new_v4()),
+            tenant: Some(tenant(1)),
+            occurred_at: now,
+            recorded_at: now,
+            source: Source::User,
+            actor: String::new(),
+            causation_id: None,
+            correlation_id: None,
+            stamp: None,
+            traceparent: String::new(),
+            event: Event::AccountConnected(AccountConnected {
+                ad_account_id: account.to_owned(),
+                ..Default::default()
+            }),
+        };
+        let key = Bytes::from(format!("{}/{account}", tenant(1)));
+        self.appender
+            .append(Topic::Account, None, key, &envelope)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let database = self.postgres.database().clone();
+        let config = EngineConfig {
+            batch_records: 7,
+            ..EngineConfig::default()
+        };
+        let runner = EngineRunner::new(Counting, self.log.clone(), database, &config);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(runner.run(stop.clone()));
+        Running { stop, task }
+    }
+
+    pub(crate) async fn conn(&self) -> PgConnection {
+        self.postgres.superuser().await
+    }
+
+    /// Waits until `inputs` were decided over and all that followed is told.
+    pub(crate) async fn told_all(&self, inputs: i64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (heard, waiting): (Option<i64>, i64) = sqlx::query_as(
+                "SELECT (SELECT sum(inputs) FROM engine_counting.heard)::bigint,
+                        (SELECT count(*) FROM engine.outbox)",
+            )
+            .fetch_one(&mut self.conn().await)
+            .await
+            .unwrap();
+            if heard == Some(inputs) && waiting == 0 {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "heard {heard:?} of {inputs}, {waiting} wait to be told"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// ad → its statuses in log order, repeats left out; and how many there were.
+    pub(crate) async fn told(&self) -> (BTreeMap<String, Vec<String>>, usize) {
+        let told = verify::read(&self.log, Topic::Ad).await.unwrap();
+        let mut statuses: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for event in told.events {
+            assert_eq!(
+                event.envelope.stamp.as_ref().unwrap().producer,
+                Counting::NAME
+            );
+            let Event::AdStatusChanged(change) = event.envelope.event else {
+                panic!("only statuses are told");
+            };
+            statuses
+                .entry(change.ad_id)
+                .or_default()
+                .push(change.new_status);
+        }
+        (statuses, told.repeats)
+    }
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    pub(crate) fn kill(self) {
+        self.task.abort();
+    }
+
+    /// Why it ended by itself.
+    pub(crate) async fn refused(self) -> EngineError {
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it ends by itself")
+            .unwrap()
+            .expect_err("it refuses")
+    }
+}
