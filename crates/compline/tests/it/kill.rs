@@ -28,18 +28,16 @@ use compline::{
 };
 use compline_ad::AdEngine;
 use compline_event::{Event, Topic};
-use compline_eventlog::{Log, LogConfig};
-use compline_readmodel::Database;
 use compline_testkit::verify;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
-use sqlx::postgres::PgConnectOptions;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+
+use crate::house::{as_owner, caught_up, log_of};
 
 const KILLS: u32 = 3;
 const ACCOUNTS: usize = 4;
 const TENANTS: usize = 2;
-const CATCH_UP: Duration = Duration::from_secs(120);
 
 type BodyHash = [u8; 32];
 

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod data_folder;
+mod house;
 mod kill;
 mod life;
 mod settings;
 mod street;
+mod up;
 mod usage;

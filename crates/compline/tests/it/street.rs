@@ -1,128 +1,85 @@
-//! The whole street in this process, on throw-away ports: it starts, does what the
-//! tools ask, stops, and goes on where it was.
+//! The street from end to end: signed HTTP in at one end, gRPC out at the other,
+//! over the embedded log and the private database, all on throw-away ports.
+//!
+//! One street serves all stories, one after the other; each has tenants and
+//! accounts of its own.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+mod body;
+mod call;
+mod fresh;
+mod order;
+mod refused;
+mod shapes;
+mod show;
+mod tenant;
+mod thousand;
+mod unknown;
+mod unrecognized;
+mod walls;
+mod watch;
+mod watchers;
 
-use compline::{
-    client::Client,
-    config::{PostgresSettings, Settings},
-    inspect::Inspector,
-    lag,
-    street::{Found, LockError, Street},
-    up::{self, Running, Steps},
-    webhook::{Poster, sample},
-};
-use compline_api::query::{Ad, ListAdsRequest};
-use compline_event::AdAccountId;
-use compline_eventlog::{Log, LogConfig};
-use compline_runtime::Shutdown;
-use time::OffsetDateTime;
-use tokio::time::{Instant, sleep};
+use std::{future::Future, sync::Arc, time::Instant};
 
-fn settings() -> Settings {
-    let mut settings = Settings::load_from(None, []).unwrap();
-    for listen in [
-        &mut settings.ingress.http.listen,
-        &mut settings.query.grpc.listen,
-        &mut settings.command.grpc.listen,
-        &mut settings.admin.listen,
-        &mut settings.broker.listen,
-    ] {
-        listen.set_port(0);
-    }
-    settings.cluster.port = 0;
-    settings
-}
-
-async fn start(street: &Street) -> anyhow::Result<Running> {
-    up::start(street, settings(), Shutdown::new(), None, &Steps::Silent).await
-}
-
-/// A folder that PostgreSQL's user may pass, when we are root.
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
-    folder
-}
-
-fn key(path: &Path) -> String {
-    fs::read_to_string(path).unwrap().trim().to_owned()
-}
-
-async fn ads(query: &Client) -> Vec<Ad> {
-    let mut ads = query.ads();
-    let answer = ads.list_ads(ListAdsRequest::default()).await.unwrap();
-    answer.into_inner().ads
-}
-
-async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !reached().await {
-        assert!(Instant::now() < deadline, "{what} took too long");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
+use crate::house::House;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_street_starts_works_stops_and_goes_on() {
-    let folder = folder();
-    let street = Street::at(folder.path().join("data"));
-    let running = start(&street).await.unwrap();
-    assert!(running.sample.is_some(), "the first start makes a tenant");
-    assert!(matches!(street.find().unwrap(), Found::Running(_)));
-    let error = start(&street).await.unwrap_err();
-    assert!(error.is::<LockError>(), "{error:#}");
-    let at = running.run_file.addresses.clone();
-    let access = running.run_file.database.clone();
-    let (shutdown, ended) = (running.shutdown(), tokio::spawn(running.run()));
+async fn what_meta_signs_is_what_clients_read() {
+    let mut stories = Stories::begin().await;
+    stories.tell("shapes", shapes::every_shape).await;
+    stories.tell("watchers", watchers::of_one_account).await;
+    stories.tell("connected later", unknown::connected_later).await;
+    stories.tell("race", unknown::connected_meanwhile).await;
+    stories.tell("duplicates", order::duplicates).await;
+    stories.tell("four changes", order::there_and_back).await;
+    stories.tell("late", order::late_and_equal_times).await;
+    stories.tell("one body", order::one_ad_twice_in_a_body).await;
+    stories.tell("a thousand", thousand::in_one_body).await;
+    stories.tell("unrecognized", unrecognized::counted).await;
+    stories.tell("handshake", refused::handshake).await;
+    stories.tell("unsigned", refused::unsigned).await;
+    stories.tell("too large", refused::too_large).await;
+    stories.tell("arguments", refused::arguments).await;
+    stories.tell("stale version", refused::stale_version).await;
+    stories.tell("walls", walls::between_tenants).await;
+    stories.tell("own writes", fresh::own_writes).await;
+    stories.tell("positions", fresh::positions).await;
+    stories.tell("watch", watch::and_resume).await;
+    stories.tell("filtered watch", watch::with_a_filter).await;
+    stories.end().await;
+}
 
-    let poster = Poster::new(&format!("http://{}", at.ingress), Duration::from_secs(10)).unwrap();
-    let account: AdAccountId = sample::ACCOUNT.parse().unwrap();
-    let secrets = settings().ingress;
-    for sample in sample::ALL {
-        let secret = match sample.sender {
-            compline::webhook::Sender::Meta => &secrets.meta.app_secrets[0],
-            compline::webhook::Sender::Stripe => &secrets.stripe.signing_secrets[0],
-        };
-        let body = sample.body(&account, OffsetDateTime::now_utc()).unwrap();
-        let answer = poster.post(sample.sender, secret.expose(), body).await;
-        assert!(answer.unwrap().status.is_success(), "{}", sample.name);
+/// A story that fails stops none of the others.
+struct Stories {
+    house: Arc<House>,
+    failed: Vec<&'static str>,
+}
+
+impl Stories {
+    async fn begin() -> Self {
+        Self {
+            house: Arc::new(House::open().await.unwrap()),
+            failed: Vec::new(),
+        }
     }
-    let api_key = key(&street.api_key_file());
-    let query = Client::connect(&format!("http://{}", at.query), &api_key).unwrap();
-    until("every sample's ad", async || ads(&query).await.len() == 13).await;
 
-    let database = PostgresSettings::of_street(&access).database().unwrap();
-    let mut inspector = Inspector::connect(&database).await.unwrap();
-    let log = Log::new(LogConfig::new(&at.kafka)).unwrap();
-    until("every reader", async || {
-        let checkpoints = inspector.checkpoints().await.unwrap();
-        let lags = lag::measure(&log, &checkpoints, OffsetDateTime::now_utc());
-        let lags = lags.await.unwrap();
-        assert_eq!(lags.len(), 8, "{lags:?}");
-        lags.iter().all(|lag| lag.behind == 0)
-    })
-    .await;
-    let counts = inspector.counts().await.unwrap();
-    assert_eq!(
-        (counts.unrecognized, counts.pending, counts.expired),
-        (1, 0, 0)
-    );
-    assert_eq!((counts.parked_keys, counts.outbox), (0, 0));
-    assert!(counts.database_bytes > 0);
-    drop((inspector, log));
+    async fn tell<S, T>(&mut self, name: &'static str, story: S)
+    where
+        S: FnOnce(Arc<House>) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let began = Instant::now();
+        let told = tokio::spawn(story(self.house.clone())).await;
+        let outcome = if told.is_ok() { "ok" } else { "FAILED" };
+        eprintln!("{name}: {outcome}, {:.1?}", began.elapsed());
+        if told.is_err() {
+            self.failed.push(name);
+        }
+    }
 
-    let before = ads(&query).await;
-    shutdown.begin("the test has seen enough");
-    ended.await.unwrap().unwrap();
-    assert!(matches!(street.find().unwrap(), Found::NotRunning));
-
-    let again = start(&street).await.unwrap();
-    assert!(again.sample.is_none(), "the key is there");
-    assert_eq!(key(&street.api_key_file()), api_key);
-    let url = format!("http://{}", again.run_file.addresses.query);
-    let query = Client::connect(&url, &api_key).unwrap();
-    assert_eq!(ads(&query).await, before);
-    again.shutdown().begin("the test is over");
-    again.run().await.unwrap();
+    async fn end(self) {
+        let house = Arc::into_inner(self.house).expect("every story has ended");
+        house.close().await.unwrap();
+        assert!(self.failed.is_empty(), "failed: {:?}", self.failed);
+    }
 }

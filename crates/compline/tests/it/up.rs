@@ -1,23 +1,22 @@
 //! The whole street in this process, on throw-away ports: it starts, does what the
 //! tools ask, stops, and goes on where it was.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use compline::{
     client::Client,
-    config::{PostgresSettings, Settings},
+    config::PostgresSettings,
     inspect::Inspector,
     lag,
     street::{Found, LockError, Street},
-    up::{self, Running, Steps},
     webhook::{Poster, sample},
 };
 use compline_api::query::{Ad, ListAdsRequest};
 use compline_event::AdAccountId;
 use compline_eventlog::{Log, LogConfig};
-use compline_runtime::Shutdown;
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep};
+
+use crate::house::{folder, settings, start, until};
 
 fn key(path: &Path) -> String {
     fs::read_to_string(path).unwrap().trim().to_owned()

@@ -38,7 +38,10 @@ fn every_released_version_still_says_what_it_said() {
     let mut released = BTreeSet::new();
     for file in fs::read_dir(folder()).unwrap() {
         let path = file.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "binpb") {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "binpb")
+        {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
