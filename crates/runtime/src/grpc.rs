@@ -166,7 +166,11 @@ impl GrpcServer {
             self.descriptors
                 .iter()
                 .map(Vec::as_slice)
-                .chain([tonic_health::pb::FILE_DESCRIPTOR_SET])
+                // The error details too, so that tools can read them.
+                .chain([
+                    tonic_health::pb::FILE_DESCRIPTOR_SET,
+                    tonic_types::pb::FILE_DESCRIPTOR_SET,
+                ])
                 .fold(
                     tonic_reflection::server::Builder::configure(),
                     |builder, set| builder.register_encoded_file_descriptor_set(set),
