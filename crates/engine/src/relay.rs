@@ -17,8 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{SCHEMA, metric};
 
-/// Outputs told between two looks at the outbox.
-const ROUND: i64 = 5_000;
+/// Most outputs, and bytes of them, told of one partition between two looks at the
+/// outbox; one output is always told.
+const ROUND_OUTPUTS: i64 = 1_000;
+const ROUND_BYTES: i64 = 2 * 1024 * 1024;
+
+/// How long the log may take with the last words of a process that stops. What is
+/// not told by then is told by the next.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Another process may decide without waking this one.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -86,7 +92,9 @@ impl Relay {
         }
         let epoch = sqlx::query_scalar!(
             r#"WITH bumped AS (
-                   UPDATE engine.relay SET epoch = epoch + 1 WHERE engine = $1 RETURNING epoch
+                   UPDATE engine.relay
+                   SET epoch = (SELECT max(epoch) + 1 FROM engine.relay WHERE engine = $1)
+                   WHERE engine = $1 RETURNING epoch
                ) SELECT max(epoch) AS "epoch!" FROM bumped"#,
             self.engine,
         )
@@ -115,27 +123,36 @@ impl Relay {
         epoch: i64,
     ) -> Result<(), RelayError> {
         let mut acked = Acked::new();
-        while !self.stop.is_cancelled() {
+        loop {
+            // Looked at before the outbox is: what is decided until the stop is told.
+            let stopping = self.stop.is_cancelled();
             let began = Instant::now();
             let decided = self.forget_and_look(conn, epoch, &acked).await?;
-            let full = i64::try_from(decided.len()) == Ok(ROUND);
-            let told = tell(appender, decided).await?;
-            if !told.is_empty() {
+            // What is acknowledged is deleted with the next look, in one trip.
+            acked = tokio::select! {
+                told = tell(appender, decided) => told?,
+                () = self.overdue() => return Ok(()),
+            };
+            if !acked.is_empty() {
                 metrics::histogram!(metric::RELAY_SECONDS, "engine" => self.engine)
                     .record(began.elapsed().as_secs_f64());
+                continue;
             }
-            // What was acknowledged is deleted with the next look, in one trip.
-            acked = told;
-            if acked.is_empty() && !full {
-                tokio::select! {
-                    () = self.stop.cancelled() => {}
-                    () = self.decided.notified() => {}
-                    () = tokio::time::sleep(LOOK_INTERVAL) => {}
-                }
+            if stopping {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.decided.notified() => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
         }
-        self.forget_and_look(conn, epoch, &acked).await?;
-        Ok(())
+    }
+
+    /// Some time after the stop.
+    async fn overdue(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     /// Deletes what is acknowledged, and reads what stands behind it.
@@ -149,10 +166,21 @@ impl Relay {
             self.forget(conn, epoch, acked).await?;
         }
         let rows = sqlx::query!(
-            "SELECT topic, partition, number, key, event FROM engine.outbox
-             WHERE engine = $1 ORDER BY topic, partition, number LIMIT $2",
+            r#"SELECT relay.topic, relay.partition, head.number AS "number!", head.key AS "key!",
+                      head.event AS "event!"
+               FROM engine.relay CROSS JOIN LATERAL (
+                   SELECT number, key, event,
+                          sum(octet_length(event)) OVER (ORDER BY number) - octet_length(event) AS before
+                   FROM (SELECT number, key, event FROM engine.outbox
+                         WHERE outbox.engine = relay.engine AND outbox.topic = relay.topic
+                           AND outbox.partition = relay.partition
+                         ORDER BY number LIMIT $2) first
+               ) head
+               WHERE relay.engine = $1 AND head.before < $3
+               ORDER BY relay.topic, relay.partition, head.number"#,
             self.engine,
-            ROUND,
+            ROUND_OUTPUTS,
+            ROUND_BYTES,
         )
         .fetch_all(conn)
         .await?;
@@ -193,7 +221,7 @@ impl Relay {
         let moved = sqlx::query!(
             "UPDATE engine.relay SET acked_offset = acked.acked_offset
              FROM UNNEST($3::text[], $4::int[], $5::bigint[]) AS acked (topic, partition, acked_offset)
-             WHERE relay.engine = $1 AND relay.epoch <= $2
+             WHERE relay.engine = $1 AND relay.epoch = $2
                AND relay.topic = acked.topic AND relay.partition = acked.partition",
             self.engine,
             epoch,

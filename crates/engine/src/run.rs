@@ -6,7 +6,8 @@ use compline_eventlog::{Log, TopicSpec};
 use compline_projector::{Projector, ProjectorConfig, ProjectorError, Status};
 use compline_readmodel::{Database, Role};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinError;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     checkpoint_name,
@@ -24,6 +25,9 @@ pub struct EngineConfig {
     pub max_connections: u32,
     /// Most inputs decided in one transaction.
     pub batch_records: usize,
+    /// Most bytes of inputs decided in one transaction. A webhook of 2 MB may hold
+    /// 1,000 changes, and each makes several outputs.
+    pub batch_bytes: usize,
 }
 
 impl Default for EngineConfig {
@@ -31,6 +35,7 @@ impl Default for EngineConfig {
         Self {
             max_connections: 10,
             batch_records: 1_000,
+            batch_bytes: 2 * 1024 * 1024,
         }
     }
 }
@@ -51,6 +56,12 @@ pub enum EngineError {
     Database {
         engine: &'static str,
         source: sqlx::Error,
+    },
+    #[error("engine {engine}: its {task} ended by itself: {reason}")]
+    EndedAlone {
+        engine: &'static str,
+        task: &'static str,
+        reason: String,
     },
     #[error(transparent)]
     Loop(#[from] ProjectorError),
@@ -81,6 +92,7 @@ impl<E: Engine> EngineRunner<E> {
         let pool = database.pool(Role::Engine, &state_schema(E::NAME), config.max_connections);
         let mut loop_config = ProjectorConfig::new(checkpoint_name(E::NAME), 1);
         loop_config.batch_records = config.batch_records;
+        loop_config.batch_bytes = config.batch_bytes;
         let projector = Projector::new(fold.clone(), log.clone(), pool.clone(), loop_config);
         Self {
             fold,
@@ -104,6 +116,7 @@ impl<E: Engine> EngineRunner<E> {
                 engine: E::NAME,
                 source,
             })?;
+        let loop_stop = stop.child_token();
         // The relay outlives the loop, to tell what its last batch decided.
         let relay_stop = CancellationToken::new();
         let relay = Relay {
@@ -113,22 +126,26 @@ impl<E: Engine> EngineRunner<E> {
             decided: self.fold.decided.clone(),
             stop: relay_stop.clone(),
         };
-        let relaying = tokio::spawn(relay.run());
         let timer = Timer {
             fold: self.fold,
             log: self.log,
             pool: self.pool,
-            stop: stop.clone(),
+            stop: loop_stop.clone(),
         };
-        let ticking = tokio::spawn(timer.run());
-        let ended = self.projector.run(stop).await;
+        // Nothing goes on alone when this future is dropped.
+        let mut relaying = AbortOnDropHandle::new(tokio::spawn(relay.run()));
+        let mut ticking = AbortOnDropHandle::new(tokio::spawn(timer.run()));
+        let ended = tokio::select! {
+            ended = self.projector.run(loop_stop.clone()) => ended.map_err(EngineError::from),
+            ended = &mut relaying => return Err(ended_alone::<E>("relay", ended)),
+            ended = before(&stop, &mut ticking) => return Err(ended_alone::<E>("timer", ended)),
+        };
+        loop_stop.cancel();
         relay_stop.cancel();
-        for (name, task) in [("relay", relaying), ("timer", ticking)] {
-            if let Err(error) = task.await {
-                tracing::error!(engine = E::NAME, task = name, %error, "a task panicked");
-            }
+        if let Err(error) = relaying.await {
+            return Err(ended_alone::<E>("relay", Err(error)));
         }
-        Ok(ended?)
+        ended
     }
 
     async fn check_durability(&self) -> Result<(), EngineError> {
@@ -146,5 +163,29 @@ impl<E: Engine> EngineRunner<E> {
                 found,
             }),
         }
+    }
+}
+
+/// How a task ended, if it did before it was told to.
+async fn before(
+    stop: &CancellationToken,
+    task: &mut AbortOnDropHandle<()>,
+) -> Result<(), JoinError> {
+    let ended = task.await;
+    if stop.is_cancelled() {
+        std::future::pending::<()>().await;
+    }
+    ended
+}
+
+fn ended_alone<E: Engine>(task: &'static str, ended: Result<(), JoinError>) -> EngineError {
+    let reason = match ended {
+        Ok(()) => "it returned".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    EngineError::EndedAlone {
+        engine: E::NAME,
+        task,
+        reason,
     }
 }

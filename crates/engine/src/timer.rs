@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, Partition, Topic};
-use compline_eventlog::Log;
+use compline_eventlog::{Log, LogError};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::time::MissedTickBehavior;
@@ -17,6 +17,7 @@ use crate::{
     checkpoint_name,
     engine::{Engine, Outputs},
     fold::EngineFold,
+    outbox::Unsendable,
 };
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -29,6 +30,16 @@ pub(crate) struct Timer<E> {
     pub(crate) log: Log,
     pub(crate) pool: PgPool,
     pub(crate) stop: CancellationToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TickError {
+    #[error("the log: {0}")]
+    Log(#[from] LogError),
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Unsendable(#[from] Unsendable),
 }
 
 /// Where an input partition ended at some time.
@@ -48,8 +59,8 @@ impl<E: Engine> Timer<E> {
                 () = self.stop.cancelled() => return,
                 ticked = self.tick() => ticked,
             };
-            if let Err(reason) = ticked {
-                tracing::warn!(engine = E::NAME, reason, "the timer's work is put off");
+            if let Err(error) = ticked {
+                tracing::warn!(engine = E::NAME, %error, "the timer's work is put off");
             }
         }
     }
@@ -98,11 +109,14 @@ impl<E: Engine> Timer<E> {
     }
 
     /// One transaction of the engine's timer; whether there may be more to do.
-    async fn once(&self, now: OffsetDateTime) -> Result<bool, sqlx::Error> {
+    async fn once(&self, now: OffsetDateTime) -> Result<bool, TickError> {
         let mut tx = self.pool.begin().await?;
         let mut outputs = Outputs::default();
         self.fold.engine.tick(&mut tx, now, &mut outputs).await?;
         let said_something = !outputs.is_empty();
+        for output in outputs.since(0) {
+            self.fold.destinations.check(output)?;
+        }
         self.fold.seal(&mut tx, outputs).await?;
         tx.commit().await?;
         self.fold.decided.notify_one();

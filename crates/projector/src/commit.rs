@@ -45,7 +45,7 @@ pub(crate) async fn commit<F: Fold>(
         match attempt(conn, fold, fence, records, &mut poison).await {
             Ok(outcome) => return Ok(outcome),
             Err(Failed::Fold) => {}
-            Err(Failed::Store(events, error)) => {
+            Err(Failed::Refused(events, error)) => {
                 let found = culprit::find(conn, fold, &events, &error).await?;
                 tracing::warn!(
                     projection = fold.name(),
@@ -64,9 +64,18 @@ pub(crate) async fn commit<F: Fold>(
 enum Failed {
     /// An event cannot be read or folded; it is in the poison now.
     Fold,
-    /// Postgres refused the rows of these events.
-    Store(Vec<Recorded>, sqlx::Error),
+    /// Postgres refused what these events say.
+    Refused(Vec<Recorded>, sqlx::Error),
     Transient(sqlx::Error),
+}
+
+impl Failed {
+    fn of(events: Vec<Recorded>, error: sqlx::Error) -> Self {
+        match classify(&error) {
+            Fault::Permanent => Failed::Refused(events, error),
+            Fault::Transient => Failed::Transient(error),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Failed {
@@ -107,7 +116,13 @@ async fn attempt<F: Fold>(
     write_parks(&mut tx, fence, &sifted).await?;
     marks.store(&mut tx, &fence.place).await?;
     if !events.is_empty() {
-        let mut rows = fold.load(&mut tx, &events).await?;
+        let mut rows = match fold.load(&mut tx, &events).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tx.rollback().await?;
+                return Err(Failed::of(events, error));
+            }
+        };
         for event in &events {
             if let Err(error) = fold.apply(&mut rows, event) {
                 tracing::warn!(
@@ -124,10 +139,7 @@ async fn attempt<F: Fold>(
         }
         if let Err(error) = fold.store(&mut tx, rows).await {
             tx.rollback().await?;
-            return Err(match classify(&error) {
-                Fault::Permanent => Failed::Store(events, error),
-                Fault::Transient => Failed::Transient(error),
-            });
+            return Err(Failed::of(events, error));
         }
     }
     tx.commit().await?;

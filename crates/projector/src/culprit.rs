@@ -18,7 +18,7 @@ pub(crate) struct Culprit {
     pub(crate) reason: String,
 }
 
-/// Finds one culprit among `events`, whose store failed with `error`.
+/// Finds one culprit among `events`, which Postgres refused with `error`.
 ///
 /// # Errors
 /// What is transient. Also `error` itself when no key alone is to blame: then
@@ -81,7 +81,13 @@ async fn refused<F: Fold>(
     events: &[Recorded],
 ) -> Result<Option<String>, sqlx::Error> {
     let mut tx = conn.begin().await?;
-    let mut rows = fold.load(&mut tx, events).await?;
+    let mut rows = match fold.load(&mut tx, events).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tx.rollback().await?;
+            return permanent(error).map(Some);
+        }
+    };
     for event in events {
         if let Err(error) = fold.apply(&mut rows, event) {
             tx.rollback().await?;
@@ -92,7 +98,13 @@ async fn refused<F: Fold>(
     tx.rollback().await?;
     match stored {
         Ok(()) => Ok(None),
-        Err(error) if classify(&error) == Fault::Permanent => Ok(Some(chain(&error))),
-        Err(error) => Err(error),
+        Err(error) => permanent(error).map(Some),
+    }
+}
+
+fn permanent(error: sqlx::Error) -> Result<String, sqlx::Error> {
+    match classify(&error) {
+        Fault::Permanent => Ok(chain(&error)),
+        Fault::Transient => Err(error),
     }
 }

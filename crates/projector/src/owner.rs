@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place};
+use compline_readmodel::{Fence, Place, fault};
 use rand::Rng as _;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -38,6 +38,22 @@ pub(crate) struct BatchLimits {
     pub(crate) bytes: usize,
 }
 
+impl BatchLimits {
+    fn halved(self) -> Self {
+        Self {
+            records: (self.records / 2).max(1),
+            bytes: (self.bytes / 2).max(1),
+        }
+    }
+
+    fn doubled(self, most: Self) -> Self {
+        Self {
+            records: self.records.saturating_mul(2).min(most.records),
+            bytes: self.bytes.saturating_mul(2).min(most.bytes),
+        }
+    }
+}
+
 /// The task that owns a partition for one fold.
 pub(crate) struct Owner<F> {
     pub(crate) fold: Arc<F>,
@@ -55,6 +71,8 @@ pub(crate) struct Owner<F> {
 /// How a cycle ended.
 enum End {
     Stopped,
+    /// The transaction took longer than Postgres lets it: begin anew with less.
+    TooLong(String),
     /// The world: everything remembered is forgotten, and it begins anew.
     Again(String),
     /// Nothing that a retry could mend.
@@ -68,7 +86,8 @@ impl<E: std::error::Error> From<E> for End {
 }
 
 impl<F: Fold> Owner<F> {
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
+        let most = self.limits;
         let Place {
             topic, partition, ..
         } = self.place;
@@ -76,7 +95,11 @@ impl<F: Fold> Owner<F> {
         while !self.stop.is_cancelled() {
             let began = Instant::now();
             self.set(PartitionState::Claiming);
-            match self.cycle().await {
+            let end = self.cycle(most).await;
+            if let End::TooLong(_) = end {
+                self.limits = self.limits.halved();
+            }
+            match end {
                 End::Stopped => break,
                 End::Halt(reason) => {
                     tracing::error!(projection = self.fold.name(), %topic, %partition, reason,
@@ -88,7 +111,7 @@ impl<F: Fold> Owner<F> {
                     self.stop.cancelled().await;
                     break;
                 }
-                End::Again(reason) => {
+                End::Again(reason) | End::TooLong(reason) => {
                     tracing::warn!(projection = self.fold.name(), %topic, %partition, reason,
                         "the partition begins anew after a back-off");
                     metrics::counter!(metric::RETRIES, "projection" => self.place.projection.clone())
@@ -110,14 +133,14 @@ impl<F: Fold> Owner<F> {
         self.status.forget(topic, partition);
     }
 
-    async fn cycle(&self) -> End {
-        match self.follow().await {
+    async fn cycle(&mut self, most: BatchLimits) -> End {
+        match self.follow(most).await {
             Ok(end) | Err(end) => end,
         }
     }
 
     /// Claims the partition and applies batches until something ends it.
-    async fn follow(&self) -> Result<End, End> {
+    async fn follow(&mut self, most: BatchLimits) -> Result<End, End> {
         let mut fence = self.claim().await?;
         let mut reader = self.open(&fence).await?;
         loop {
@@ -139,7 +162,9 @@ impl<F: Fold> Owner<F> {
                 }
                 Err(error @ ReadError::Transient { .. }) => return Err(error.into()),
             };
-            if !self.commit(&mut fence, &records).await? {
+            if self.commit(&mut fence, &records).await? {
+                self.limits = self.limits.doubled(most);
+            } else {
                 self.look_again(&mut fence).await?;
                 reader.seek(fence.next_offset)?;
             }
@@ -198,7 +223,12 @@ impl<F: Fold> Owner<F> {
     async fn commit(&self, fence: &mut Fence, records: &[Record]) -> Result<bool, End> {
         let began = Instant::now();
         let mut conn = self.pool.acquire().await?;
-        let outcome = commit::commit(&mut conn, &*self.fold, fence, records).await?;
+        let outcome = commit::commit(&mut conn, &*self.fold, fence, records)
+            .await
+            .map_err(|error| match fault::took_too_long(&error) {
+                true => End::TooLong(chain(&error)),
+                false => End::from(error),
+            })?;
         let projection = || self.place.projection.clone();
         let counts = match outcome {
             Outcome::Committed(counts) => counts,

@@ -10,16 +10,13 @@ use compline_event::{Offset, Partition, Position, Topic};
 use compline_eventlog::{Change, ConsumerConfig, GroupConsumer, Log, LogError, PartitionReader};
 use compline_readmodel::{Generation, Place};
 use sqlx::PgPool;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     fold::Fold,
     owner::{BatchLimits, Owner},
-    status::Status,
+    status::{PartitionState, Status},
 };
 
 /// How many starts may wait for the consumer.
@@ -113,34 +110,36 @@ impl<F: Fold> Projector<F> {
             starter: Starter { requests },
             running: HashMap::new(),
         };
-        loop {
+        let ended = loop {
             tokio::select! {
-                () = stop.cancelled() => break,
-                change = consumer.change() => match change.map_err(failed)? {
-                    Change::Assigned(partitions) => owners.begin(&partitions),
-                    Change::Revoked(partitions, ack) => {
+                () = stop.cancelled() => break Ok(()),
+                change = consumer.change() => match change {
+                    Ok(Change::Assigned(partitions)) => owners.begin(&partitions),
+                    Ok(Change::Revoked(partitions, ack)) => {
                         owners.serve_until_ended(&partitions, &consumer, &mut requested).await;
                         ack.done();
                     }
+                    Err(error) => break Err(failed(error)),
                 },
                 Some(request) = requested.recv() => request.serve(&consumer),
                 _ = hints.tick() => consumer.hint(fresh(&self.status, &mut hinted)),
             }
-        }
+        };
+        // Also of a member that has failed: its tasks must not go on without it.
         let all: Vec<_> = owners.running.keys().copied().collect();
         owners
             .serve_until_ended(&all, &consumer, &mut requested)
             .await;
         consumer.close().await;
-        Ok(())
+        ended
     }
 }
 
-/// The tasks of the partitions that are ours now.
+/// The tasks of the partitions that are ours now. None outlives it.
 struct Owners<'a, F> {
     projector: &'a Projector<F>,
     starter: Starter,
-    running: HashMap<(Topic, Partition), (CancellationToken, JoinHandle<()>)>,
+    running: HashMap<(Topic, Partition), (CancellationToken, AbortOnDropHandle<()>)>,
 }
 
 impl<F: Fold> Owners<'_, F> {
@@ -166,7 +165,8 @@ impl<F: Fold> Owners<'_, F> {
                 },
                 stop: stop.clone(),
             };
-            let task = tokio::spawn(owner.run());
+            let watched = watch(owner, self.projector.status.clone());
+            let task = AbortOnDropHandle::new(tokio::spawn(watched));
             self.running.insert((*topic, *partition), (stop, task));
         }
     }
@@ -189,7 +189,7 @@ impl<F: Fold> Owners<'_, F> {
         let ended = async {
             for (_, task) in ending {
                 if let Err(error) = task.await {
-                    tracing::error!(%error, "a partition's task panicked");
+                    tracing::error!(%error, "a partition's task was cut short");
                 }
             }
         };
@@ -203,6 +203,19 @@ impl<F: Fold> Owners<'_, F> {
         for (topic, partition) in partitions {
             consumer.stop(*topic, *partition);
         }
+    }
+}
+
+/// Runs an owner; one that panics leaves a partition that stands still and says so.
+async fn watch<F: Fold>(owner: Owner<F>, status: Status) {
+    let (topic, partition) = (owner.place.topic, owner.place.partition);
+    let stop = owner.stop.clone();
+    if let Err(error) = AbortOnDropHandle::new(tokio::spawn(owner.run())).await {
+        tracing::error!(%topic, %partition, %error, "a partition's task panicked");
+        let reason = format!("its task panicked: {error}");
+        status.set(topic, partition, PartitionState::Stopped { reason });
+        stop.cancelled().await;
+        status.forget(topic, partition);
     }
 }
 

@@ -24,3 +24,28 @@ pub fn classify(error: &sqlx::Error) -> Fault {
         _ => Fault::Transient,
     }
 }
+
+/// Whether Postgres ended the statement or the session because it took too long: a
+/// smaller batch may pass.
+pub fn took_too_long(error: &sqlx::Error) -> bool {
+    // query_canceled, idle_in_transaction_session_timeout
+    matches!(
+        error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .as_deref(),
+        Some("57014" | "25P03")
+    )
+}
+
+/// Whether the connection, and nothing else, is to blame.
+pub fn lost_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // admin_shutdown, crash_shutdown, and class 08: connection exceptions
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code == "57P01" || code == "57P02" || code.starts_with("08")),
+        _ => false,
+    }
+}

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::time::Instant;
 
 use crate::{
+    fault,
     generation::{Generation, SCHEMA, schema_name},
     pool::Database,
     role::Role,
@@ -167,7 +168,7 @@ impl Reader {
         // Before the first look, so that no commit falls between look and wait.
         let mut wakes = self.shared.wakes.subscribe();
         loop {
-            let mut snapshot = self.begin(tenant).await?;
+            let mut snapshot = self.begin_again(tenant).await?;
             self.check_is_read(&snapshot.seen.position, &want.token)?;
             let reached = snapshot.seen.position.covers(&want.token);
             if !reached && Instant::now() < deadline {
@@ -205,6 +206,17 @@ impl Reader {
             }
         };
         let _ = tokio::time::timeout_at(until, woken).await;
+    }
+
+    /// A pooled connection may have died since it was used last; a read that finds
+    /// out so is begun once more.
+    async fn begin_again(&self, tenant: TenantId) -> Result<Snapshot, ReadError> {
+        match self.begin(tenant).await {
+            Err(ReadError::Database(error)) if fault::lost_connection(&error) => {
+                self.begin(tenant).await
+            }
+            begun => begun,
+        }
     }
 
     async fn begin(&self, tenant: TenantId) -> Result<Snapshot, ReadError> {
@@ -261,6 +273,9 @@ impl Reader {
             .expect("nothing panics while it holds the pools");
         if let Some(live) = live {
             pools.current = live;
+            // Reads that are under way keep theirs; what idles there would keep
+            // others out of Postgres.
+            pools.of.retain(|generation, _| *generation == live);
         }
         let current = pools.current;
         let pool = pools.of.entry(current).or_insert_with(|| {

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 
 use crate::{
     street::Street,
-    tally::{REFUSED, UNFOLDABLE},
+    tally::{BUG, REFUSED, SLOW, UNFOLDABLE, UNLOADABLE},
 };
 
 /// (key's ad, first offset parked, records parked, reason).
@@ -67,4 +67,45 @@ async fn what_cannot_be_folded_or_stored_parks_its_key_and_no_other() {
     let (ad, first, records, reason) = &parked[1];
     assert_eq!((ad.as_str(), *first, *records), ("ad3", 3, 3));
     assert!(reason.contains("tally_statuses_check"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_even_be_looked_for_parks_its_key() {
+    let street = Street::open().await;
+    for (ad, status) in [("ad1", "A"), ("ad2", UNLOADABLE), ("ad1", "B")] {
+        street.tell(ad, status, None).await;
+    }
+    let running = street.start(100);
+    street.reached(3).await;
+    running.stop().await;
+    assert_eq!(street.rows().await["ad1"], (2, "A B ".to_owned()));
+    let parked = parked(&street).await;
+    assert_eq!((parked[0].0.as_str(), parked[0].1), ("ad2", 1));
+}
+
+/// A batch that Postgres will never give the time for is cut until it passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_takes_too_long_is_tried_with_less() {
+    let street = Street::open().await;
+    for number in 0..16 {
+        street.tell(&format!("ad{number}"), SLOW, None).await;
+    }
+    let running = street.start(16);
+    street.reached(16).await;
+    running.stop().await;
+    assert_eq!(street.rows().await.len(), 16);
+    assert!(parked(&street).await.is_empty(), "time is no poison");
+}
+
+/// A bug in a fold stops its partition, and says so; it must not look alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fold_that_panics_stops_its_partition() {
+    let street = Street::open().await;
+    street.tell("ad1", "A", None).await;
+    street.tell("ad1", BUG, None).await;
+    let running = street.start(1);
+    let reason = running.stopped().await;
+    assert!(reason.contains("panicked"), "{reason}");
+    running.stop().await;
+    assert_eq!(street.next_offset().await, 1, "nothing of it was written");
 }

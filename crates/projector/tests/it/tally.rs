@@ -10,8 +10,14 @@ pub(crate) struct Tally;
 
 /// A status that `apply` refuses.
 pub(crate) const UNFOLDABLE: &str = "UNFOLDABLE";
-/// A status that Postgres refuses.
+/// A status that Postgres refuses to store.
 pub(crate) const REFUSED: &str = "REFUSED";
+/// A status whose rows Postgres refuses to look for.
+pub(crate) const UNLOADABLE: &str = "UNLOADABLE";
+/// A status whose fold has a bug.
+pub(crate) const BUG: &str = "BUG";
+/// A status that takes long to store, more than two at a time too long.
+pub(crate) const SLOW: &str = "SLOW";
 
 type Added = BTreeMap<(TenantId, String), (i64, String)>;
 
@@ -24,7 +30,10 @@ impl Projection for Tally {
         sqlx::migrate!("tests/it/migrations")
     }
 
-    async fn load(_: &mut PgConnection, _: &[Recorded]) -> Result<Added, sqlx::Error> {
+    async fn load(conn: &mut PgConnection, events: &[Recorded]) -> Result<Added, sqlx::Error> {
+        if events.iter().any(|event| status(event) == Some(UNLOADABLE)) {
+            sqlx::query("SELECT 'no number'::int").execute(conn).await?;
+        }
         Ok(Added::new())
     }
 
@@ -32,6 +41,7 @@ impl Projection for Tally {
         let Event::AdStatusChanged(change) = &event.envelope.event else {
             return Ok(());
         };
+        assert_ne!(change.new_status, BUG, "the fold has a bug");
         if change.new_status == UNFOLDABLE {
             return Err(FoldError::new("this status cannot be folded"));
         }
@@ -44,6 +54,14 @@ impl Projection for Tally {
     }
 
     async fn store(conn: &mut PgConnection, rows: Added) -> Result<(), sqlx::Error> {
+        let slow: usize = rows
+            .values()
+            .map(|(_, said)| said.matches(SLOW).count())
+            .sum();
+        if slow > 2 {
+            let late = "SET LOCAL statement_timeout = '10ms'; SELECT pg_sleep(5)";
+            sqlx::raw_sql(late).execute(&mut *conn).await?;
+        }
         for ((tenant, ad), (events, statuses)) in rows {
             sqlx::query(
                 "INSERT INTO tally VALUES ($1, $2, $3, $4)
@@ -59,5 +77,12 @@ impl Projection for Tally {
             .await?;
         }
         Ok(())
+    }
+}
+
+fn status(event: &Recorded) -> Option<&str> {
+    match &event.envelope.event {
+        Event::AdStatusChanged(change) => Some(&change.new_status),
+        _ => None,
     }
 }
