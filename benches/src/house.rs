@@ -12,6 +12,8 @@ use compline_readmodel::{Database, generation, role};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
+use crate::measure::processor_seconds_of_family;
+
 const DATABASE: &str = "compline";
 
 /// A folder that Postgres' user may enter as well.
@@ -79,6 +81,11 @@ impl OwnDatabase {
 
     pub(crate) fn version(&self) -> &str {
         self.cluster.version()
+    }
+
+    /// The processor time that Postgres has used.
+    pub(crate) fn processor_seconds(&self) -> f64 {
+        processor_seconds_of_family(self.cluster.pid())
     }
 
     /// Above row level security.

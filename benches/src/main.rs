@@ -78,12 +78,15 @@ impl Setting {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // What the rooms complain of; `RUST_LOG` says more.
+    // What the rooms complain of, but for statements that are slow by design; `RUST_LOG`
+    // says more.
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "warn,sqlx::query=error".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(false)
         .init();
     let ended = match cli.what {
         What::Client => client::main(),

@@ -1,8 +1,11 @@
 //! Numbers from a round: latencies, medians, processor time.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    param::clock_ticks_per_second,
+    time::{ClockId, clock_gettime},
+};
 use serde::{Deserialize, Serialize};
 
 /// Latencies, gathered.
@@ -69,6 +72,56 @@ pub(crate) fn processor_seconds() -> f64 {
     seconds
 }
 
+/// As much for process `parent`, its children that live and those it has buried;
+/// 0 where there is no `/proc`.
+pub(crate) fn processor_seconds_of_family(parent: i32) -> f64 {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return 0.0;
+    };
+    let ticks: u64 = processes
+        .flatten()
+        .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
+        .filter_map(|stat| Stat::parse(&stat))
+        .map(|stat| match (stat.pid == parent, stat.parent == parent) {
+            (true, _) => stat.own + stat.buried,
+            (_, true) => stat.own,
+            _ => 0,
+        })
+        .sum();
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = ticks as f64 / clock_ticks_per_second() as f64;
+    seconds
+}
+
+/// proc_pid_stat(5), as far as needed.
+struct Stat {
+    pid: i32,
+    parent: i32,
+    /// Ticks, in user and kernel mode.
+    own: u64,
+    buried: u64,
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        let pid = text.split(' ').next()?.parse().ok()?;
+        // The name is in parentheses and may hold anything.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |from: usize| -> Option<u64> {
+            Some(
+                fields.get(from)?.parse::<u64>().ok()?
+                    + fields.get(from + 1)?.parse::<u64>().ok()?,
+            )
+        };
+        Some(Self {
+            pid,
+            parent: fields.get(1)?.parse().ok()?,
+            own: ticks(11)?,
+            buried: ticks(13)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +133,14 @@ mod tests {
         assert_eq!(quantile(&sorted, 0.99), 99.0);
         assert_eq!(quantile(&sorted, 1.0), 100.0);
         assert_eq!(quantile(&[7.0], 0.01), 7.0);
+    }
+
+    #[test]
+    fn a_name_does_not_shift_the_fields() {
+        let text = "42 (a) b) S 7 42 42 0 -1 4 1 0 0 0 11 22 33 44 20 0 1 0 5";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.pid, stat.parent), (42, 7));
+        assert_eq!((stat.own, stat.buried), (33, 77));
     }
 
     #[test]

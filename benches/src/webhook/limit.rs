@@ -2,13 +2,13 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI32, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 use ::http::{HeaderMap, StatusCode};
 use anyhow::{Context as _, Result};
 use axum::{Router, body::Bytes, extract::State, routing::post};
-use compline_event::Topic;
+use compline_event::{Topic, partition::partition_of};
 use compline_ingress::sample;
 use compline_runtime::http;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -20,14 +20,19 @@ use sha2::Sha256;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::house::{OwnLog, partitions_of};
+use crate::{
+    ads::{self, ACCOUNTS},
+    house::{OwnLog, partitions_of},
+};
 
 struct Limit {
     mac: Hmac<Sha256>,
     producer: FutureProducer,
     topic: String,
-    partitions: i32,
-    next: AtomicI32,
+    /// In turns: those that the keys of the bodies lead to, uneven as they are. A
+    /// partition with five requests in flight makes librdkafka spin.
+    partitions: Vec<i32>,
+    next: AtomicUsize,
 }
 
 pub(super) fn serve(
@@ -49,8 +54,13 @@ pub(super) fn serve(
             .create()
             .context("the limit's producer")?,
         topic: own.log.topic_name(Topic::WebhookMeta),
-        partitions: i32::try_from(partitions_of(Topic::WebhookMeta))?,
-        next: AtomicI32::new(0),
+        partitions: (0..ACCOUNTS)
+            .map(|number| {
+                let key = ads::account(number);
+                partition_of(key.as_bytes(), partitions_of(Topic::WebhookMeta)).0
+            })
+            .collect(),
+        next: AtomicUsize::new(0),
     };
     let routes = Router::new()
         .route("/webhooks/meta", post(receive))
@@ -71,7 +81,7 @@ async fn receive(
         .ok_or(StatusCode::UNAUTHORIZED)?;
     let number = limit.next.fetch_add(1, Ordering::Relaxed);
     let record = FutureRecord::<(), [u8]>::to(&limit.topic)
-        .partition(number.rem_euclid(limit.partitions))
+        .partition(limit.partitions[number % limit.partitions.len()])
         .payload(&body[..]);
     let sent = limit.producer.send_result(record);
     let delivered = sent.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?.await;

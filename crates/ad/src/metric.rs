@@ -1,17 +1,18 @@
-//! Names and help texts of this crate's metrics.
+//! Names and help of what the ad engine counts.
 
-use metrics::counter;
+use metrics::{counter, describe_counter};
 
 /// By `outcome`, see [`Tally`].
 pub const CHANGES: &str = "compline_ad_changes_total";
 
-/// All metrics with their help texts, for whoever describes them to a recorder.
-pub const HELP: &[(&str, &str)] = &[(
-    CHANGES,
-    "Changes in Meta webhooks that the ad engine has decided, by outcome: applied (once per \
-     tenant), unchanged, late, duplicate, waiting (nobody watches the account), expired, \
-     unrecognized",
-)];
+pub fn describe() {
+    describe_counter!(
+        CHANGES,
+        "Changes in Meta webhooks that the ad engine has decided, by outcome: applied (once per \
+         tenant), unchanged, late, duplicate, waiting (nobody watches the account), expired, \
+         unrecognized"
+    );
+}
 
 /// What became of the changes of one batch. Counted when the batch is stored; a
 /// batch that is rolled back and tried again counts twice.
@@ -41,6 +42,70 @@ impl Tally {
             if count > 0 {
                 counter!(CHANGES, "outcome" => outcome).increment(count);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Said {
+        help: Mutex<Vec<(String, String)>>,
+        counted: Mutex<Vec<(String, String)>>,
+    }
+
+    impl Recorder for Said {
+        fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+            let said = (name.as_str().to_owned(), help.into_owned());
+            self.help.lock().unwrap().push(said);
+        }
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            let outcome = key.labels().next().unwrap().value();
+            let counted = (key.name().to_owned(), outcome.to_owned());
+            self.counted.lock().unwrap().push(counted);
+            Counter::noop()
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn every_outcome_is_explained() {
+        let said = Said::default();
+        let all = Tally {
+            applied: 1,
+            unchanged: 1,
+            late: 1,
+            duplicate: 1,
+            waiting: 1,
+            expired: 1,
+            unrecognized: 1,
+        };
+        metrics::with_local_recorder(&said, || {
+            describe();
+            all.publish();
+        });
+        let help = said.help.into_inner().unwrap();
+        let counted = said.counted.into_inner().unwrap();
+        assert_eq!(counted.len(), 7);
+        for (name, outcome) in counted {
+            let explained = |(of, text): &(String, String)| *of == name && text.contains(&outcome);
+            assert!(help.iter().any(explained), "{name} of {outcome}");
         }
     }
 }

@@ -1,13 +1,18 @@
 //! Who watches an account, and whose a webhook is.
 //!
 //! A webhook and the connection of its account stand on two topics, between which
-//! there is no order. So the answer goes by `recorded_at` alone:
+//! there is no order. So the answer goes by `recorded_at`:
 //!
 //! | at the time of the webhook | it is of |
 //! |---|---|
 //! | tenants watched the account | all of them |
 //! | nobody did, somebody connected it within [`WAIT`] after | the first who did |
 //! | nobody did | nobody: it waits for [`WAIT`], then expires |
+//!
+//! It is given once, by what is folded by then. For one tenant who connects it is
+//! the same whichever is folded first; a second tenant's connection, or a
+//! disconnection, that is folded after the webhook does not change it any more
+//! (the limit in the crate's documentation).
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What all commands have in common: is it known, append it, wait for the verdict.
 
-use std::{sync::Arc, time::Duration};
+use std::{future, panic, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use compline_event::{
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::{metric, refuse};
+use crate::{failure::Failure, metric, refuse};
 
 /// Gives the time of recording.
 pub type Clock = fn() -> OffsetDateTime;
@@ -28,6 +28,7 @@ pub struct Commands(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     appender: Appender,
+    failure: Failure,
     tenancy: Reader,
     activity: Reader,
     clock: Clock,
@@ -45,6 +46,9 @@ pub(crate) struct Command {
     pub(crate) expected_version: Option<u64>,
     pub(crate) event: Event,
 }
+
+/// What the log is given of a command.
+type Record = (Topic, Bytes, Envelope);
 
 /// Commands that are effective, and a snapshot in which they are.
 pub(crate) struct Done {
@@ -73,11 +77,17 @@ impl Commands {
     ) -> Self {
         Self(Arc::new(Shared {
             appender,
+            failure: Failure::default(),
             tenancy,
             activity,
             clock,
             verdict_wait,
         }))
+    }
+
+    /// The end of the appender.
+    pub(crate) fn failure(&self) -> &Failure {
+        &self.0.failure
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {
@@ -154,14 +164,39 @@ impl Commands {
         Ok(appended.into_iter().map(after).collect())
     }
 
-    /// In the order given; all are handed over before the first is waited for, so
-    /// that a caller who leaves cannot part them.
+    /// In the order given. A full queue makes a hand-over wait, and a caller who
+    /// leaves meanwhile must not part them: so it is a task of its own, which goes
+    /// on without the caller.
     async fn append(&self, commands: &[Command]) -> Result<Vec<RecordId>, AppendError> {
-        let mut deliveries = Vec::with_capacity(commands.len());
-        for command in commands {
-            let envelope = command.envelope(self.now());
-            let (topic, key) = command.destination();
-            let delivery = self.0.appender.enqueue(topic, None, key, &envelope).await?;
+        let now = self.now();
+        let records = commands.iter().map(|command| command.record(now)).collect();
+        let shared = Arc::clone(&self.0);
+        let appending = tokio::spawn(async move { shared.append(records).await });
+        match appending.await {
+            Ok(appended) => appended,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => panic::resume_unwind(panic),
+                // Nobody aborts it: the runtime ends, and this call with it.
+                Err(_) => future::pending().await,
+            },
+        }
+    }
+}
+
+impl Shared {
+    async fn append(&self, records: Vec<Record>) -> Result<Vec<RecordId>, AppendError> {
+        let appended = self.hand_over(records).await;
+        if let Err(error @ AppendError::Fatal { .. }) = &appended {
+            self.failure.happen(error.to_string());
+        }
+        appended
+    }
+
+    /// All are handed over before the first is waited for.
+    async fn hand_over(&self, records: Vec<Record>) -> Result<Vec<RecordId>, AppendError> {
+        let mut deliveries = Vec::with_capacity(records.len());
+        for (topic, key, envelope) in records {
+            let delivery = self.appender.enqueue(topic, None, key, &envelope).await?;
             deliveries.push(delivery);
         }
         let mut appended = Vec::with_capacity(deliveries.len());
@@ -173,6 +208,11 @@ impl Commands {
 }
 
 impl Command {
+    fn record(&self, now: OffsetDateTime) -> Record {
+        let (topic, key) = self.destination();
+        (topic, key, self.envelope(now))
+    }
+
     fn envelope(&self, now: OffsetDateTime) -> Envelope {
         Envelope {
             event_id: self.event_id(),

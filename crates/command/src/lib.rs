@@ -8,14 +8,17 @@
 //! | what became of it | answer |
 //! |---|---|
 //! | effective, now or by an earlier call with the same request_id | the resource as it is now, and a token |
+//! | effective by an earlier call that made a key | the same without the secret; if that answer was lost: for a key, revoke it and make another; for a tenant, make another |
 //! | another version than the expected one | ABORTED with the current version; nothing changed |
-//! | the log did not take it | UNAVAILABLE; it may still appear, so repeat the same request_id |
+//! | the log did not acknowledge it | UNAVAILABLE; it may still appear, so repeat the same request_id |
 //! | appended, no verdict in time | DEADLINE_EXCEEDED; repeat the same request_id |
 //!
 //! Invariants:
 //! - it writes nothing but the log, and decides nothing that the log's order
 //!   decides: a check against a view only spares a hopeless append;
 //! - one request id on one entity is one command however often it is sent;
+//! - a caller who leaves does not part the events of one request;
+//! - an appender that failed for good ends the service, which then is started anew;
 //! - a secret leaves in one answer and is nowhere else, its hash alone is appended.
 
 mod accounts;
@@ -23,9 +26,12 @@ mod api_keys;
 pub mod auth;
 mod check;
 mod commands;
+mod error;
+mod failure;
 pub mod metric;
 mod notifications;
 mod refuse;
+mod serve;
 mod tenants;
 mod token;
 
@@ -37,6 +43,8 @@ use compline_api::command::{
 use tonic::service::Routes;
 
 pub use commands::{Clock, Commands};
+pub use error::CommandError;
+pub use serve::serve;
 
 /// All command services, for a server that recognizes callers by
 /// [`auth::WithOperator`]. `max_message` is the server's, in bytes.

@@ -41,7 +41,12 @@ pub(crate) fn used_by_another(earlier: &str) -> Status {
 
 /// The log did not acknowledge; that is not a "no".
 pub(crate) fn not_appended(error: &AppendError) -> Status {
-    tracing::warn!(%error, "a command could not be appended");
+    match error {
+        AppendError::Fatal { .. } => {
+            tracing::error!(%error, "a command could not be appended; the service ends");
+        }
+        error => tracing::warn!(%error, "a command could not be appended"),
+    }
     let message = "the log cannot be reached; the command may still take effect, so repeat it \
                    with the same request_id";
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));

@@ -82,6 +82,8 @@ pub struct PostgresSettings {
 pub struct EngineSettings {
     pub connections: u32,
     pub batch_records: usize,
+    #[serde(with = "byte_size")]
+    pub batch_bytes: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -171,6 +173,7 @@ impl Settings {
         let positive = [
             ("engine.connections", self.engine.connections as usize),
             ("engine.batch_records", self.engine.batch_records),
+            ("engine.batch_bytes", self.engine.batch_bytes),
             ("projector.connections", self.projector.connections as usize),
             ("projector.batch_records", self.projector.batch_records),
             ("projector.batch_bytes", self.projector.batch_bytes),

@@ -80,6 +80,7 @@ impl Process {
 /// whole process, inside its async runtime.
 pub fn init_telemetry(config: &TelemetryConfig) -> Result<Telemetry> {
     let telemetry = telemetry::init("compline", config)?;
+    compline_ad::metric::describe();
     compline_command::metric::describe();
     compline_engine::metric::describe();
     compline_eventlog::metric::describe();

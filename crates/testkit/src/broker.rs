@@ -57,6 +57,12 @@ impl TestBroker {
         }
     }
 
+    /// Takes away all that it wrote; the next start is a first one.
+    pub fn lose_all(&mut self) {
+        assert!(self.running.is_none(), "the broker is running");
+        self.folder = tempfile::tempdir().expect("a temporary folder can be made");
+    }
+
     /// Starts it again on what it wrote, at the same address.
     pub async fn start(&mut self) {
         assert!(self.running.is_none(), "the broker is running");

@@ -12,13 +12,15 @@ use sqlx::PgConnection;
 /// Most accounts that one transaction locks one by one; above, it locks all of
 /// them at once. Postgres keeps advisory locks in a table of
 /// max_locks_per_transaction × max_connections, 6400 by default.
-const ONE_BY_ONE_MAX: usize = 400;
+pub(super) const ONE_BY_ONE_MAX: usize = 400;
 
 /// What stands for all accounts. Advisory locks of two numbers and of one do not
 /// meet. Read: "ad".
 const ALL: (i32, i32) = (0x6164, 0);
 
-/// Waits until nobody else holds one of `accounts`. State must be read by a later
+/// Waits until nobody else holds one of `accounts`. Once in a transaction: what two
+/// calls lock is not sorted as a whole, and the second may ask for all while
+/// others hold their share of it. State must be read by a later
 /// statement: under READ COMMITTED, only that sees what the holder committed.
 pub(super) async fn lock(
     conn: &mut PgConnection,

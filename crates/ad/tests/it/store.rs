@@ -15,6 +15,7 @@ use time::Duration;
 use crate::{laws, world::*};
 
 mod database;
+mod timer;
 
 use database::Database;
 
@@ -40,16 +41,6 @@ async fn batch(conn: &mut PgConnection, inputs: &[Recorded]) -> anyhow::Result<V
         AdEngine.decide(&mut state, input, &mut outputs)?;
     }
     AdEngine.store(&mut transaction, state).await?;
-    transaction.commit().await?;
-    Ok(outputs.into_vec())
-}
-
-async fn tick(conn: &mut PgConnection, after: Duration) -> anyhow::Result<Vec<Output>> {
-    let mut transaction = conn.begin().await?;
-    let mut outputs = Outputs::default();
-    AdEngine
-        .tick(&mut transaction, START + after, &mut outputs)
-        .await?;
     transaction.commit().await?;
     Ok(outputs.into_vec())
 }
@@ -187,112 +178,6 @@ async fn many_at_once_neither_lose_nor_double_nor_deadlock() -> anyhow::Result<(
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 2 * 400);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_connects_expires_and_is_told_to_the_operator() -> anyhow::Result<()> {
-    let database = Database::new().await?;
-    let mut conn = database.connect().await?;
-    let minute = Duration::MINUTE;
-    let inputs = [
-        webhook(0, Duration::ZERO, relayed("5", T, "9", "A")),
-        webhook(1, minute, relayed("5", T, "8", "A")),
-        webhook(2, 30 * minute, relayed("6", T, "9", "A")),
-        webhook(3, 60 * minute, relayed("5", T, "7", "A")),
-    ];
-    batch(&mut conn, &inputs).await?;
-    assert_eq!(tick(&mut conn, 38 * HOUR - minute).await?, []);
-    let told = tick(&mut conn, 38 * HOUR).await?;
-    assert_eq!(lines(&told), ["0 expired 5: 2", "0 expired 6: 1"]);
-    assert_eq!(told[0].about, inputs[0].at);
-    assert_eq!(told[0].causation_id, inputs[0].envelope.event_id);
-    assert_eq!(tick(&mut conn, 38 * HOUR).await?, [], "told once");
-    // The other hour is still there for whoever connects in time.
-    let told = batch(&mut conn, &[connect(0, 36 * HOUR, ONE, "5")]).await?;
-    assert_eq!(lines(&told)[0], "1 status of ad 5/7: \"\" to \"A\" at 0");
-    assert_eq!(count(&mut conn, "pending").await?, 0);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_backlog_is_applied_chunk_by_chunk_in_order() -> anyhow::Result<()> {
-    const ADS: usize = 7;
-    let database = Database::new().await?;
-    let mut conn = database.connect().await?;
-    let body_of = |offset: i64| {
-        let changes: Vec<String> = (0..1_000)
-            .map(|n| {
-                format!(
-                    r#"{{"field":"ad_status","value":{{"ad_id":"{}","status":"S{offset}.{n}"}}}}"#,
-                    n % ADS
-                )
-            })
-            .collect();
-        webhook(
-            offset,
-            Duration::ZERO,
-            body("ad_account", "5", T + offset, &changes.join(",")),
-        )
-    };
-    let mut inputs: Vec<Recorded> = (0..5).map(body_of).collect();
-    for input in &inputs {
-        assert_eq!(batch(&mut conn, std::slice::from_ref(input)).await?, []);
-    }
-    // Connected, left, and a webhook behind the backlog: it must not overtake.
-    let connection = connect(0, HOUR, ONE, "5");
-    let last = webhook(5, 2 * HOUR, relayed("5", T + 5, "0", "LAST"));
-    let left = disconnect(1, 3 * HOUR, ONE, "5");
-    let after = webhook(6, 4 * HOUR, relayed("5", T + 6, "0", "NOBODY"));
-    let more = [
-        connection.clone(),
-        last.clone(),
-        left.clone(),
-        after.clone(),
-    ];
-    assert_eq!(batch(&mut conn, &more).await?, []);
-
-    let mut told = Vec::new();
-    let mut chunks = 0;
-    loop {
-        let chunk = tick(&mut conn, HOUR).await?;
-        if chunk.is_empty() {
-            break;
-        }
-        assert!(chunk.len() <= 2 * 2_000, "{}", chunk.len());
-        chunks += 1;
-        told.extend(chunk);
-    }
-    assert_eq!(chunks, 3);
-    inputs.extend(more);
-    assert_eq!(told, decide(&inputs));
-    assert_eq!(told.len(), 2 * 5_001);
-    assert_eq!(
-        count(&mut conn, "pending").await?,
-        1,
-        "nobody's still waits"
-    );
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn content_ids_are_forgotten_by_how_far_the_fold_is() -> anyhow::Result<()> {
-    let database = Database::new().await?;
-    let mut conn = database.connect().await?;
-    let first = relayed("5", T, "9", "D");
-    batch(&mut conn, &[connect(0, Duration::ZERO, ONE, "5")]).await?;
-    batch(&mut conn, &[webhook(0, Duration::ZERO, &first)]).await?;
-    // The clock is a week ahead, the fold is not: the duplicate is still known.
-    tick(&mut conn, 24 * 7 * HOUR).await?;
-    let told = batch(&mut conn, &[webhook(1, 36 * HOUR, &first)]).await?;
-    assert_eq!(told, []);
-    batch(
-        &mut conn,
-        &[webhook(2, 38 * HOUR, relayed("5", T + 1, "9", "A"))],
-    )
-    .await?;
-    tick(&mut conn, Duration::ZERO).await?;
-    assert_eq!(count(&mut conn, "seen_change").await?, 1);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Webhooks of accounts that nobody has connected yet: the same comes out
-//! whichever of the two was read first.
+//! Webhooks of accounts that nobody has connected yet: for whoever connects alone,
+//! the same comes out whichever of the two was read first.
 
 use compline_engine::Output;
 use compline_event::Recorded;

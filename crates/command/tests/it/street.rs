@@ -19,11 +19,11 @@ use compline_api::{
     },
 };
 use compline_command::{
-    Commands,
+    CommandError, Commands,
     auth::{WithOperator, operator_key},
 };
 use compline_event::{Envelope, Event, EventId, Offset, Source, TenantId, Topic};
-use compline_eventlog::{AppenderConfig, Log, TopicSpec};
+use compline_eventlog::{Appender, AppenderConfig, Log, TopicSpec};
 use compline_projector::{Fold, ProjectionFold, Projector, ProjectorConfig};
 use compline_query::{ActivityApi, TenancyApi, TenantKeys};
 use compline_readmodel::{
@@ -52,12 +52,21 @@ pub(crate) struct Street {
     pub(crate) database: Database,
     broker: TestBroker,
     projectors: Vec<(CancellationToken, JoinHandle<()>)>,
-    _serving: JoinHandle<()>,
+    pub(crate) serving: JoinHandle<Result<(), CommandError>>,
     _postgres: Postgres,
 }
 
 impl Street {
     pub(crate) async fn open() -> Self {
+        Self::with_appender(AppenderConfig {
+            delivery_timeout: Some(Duration::from_secs(2)),
+            ..AppenderConfig::with_timeout()
+        })
+        .await
+    }
+
+    /// Its commands are appended as `appender` says.
+    pub(crate) async fn with_appender(appender: AppenderConfig) -> Self {
         let (log, broker) = compline_testkit::log().await;
         let postgres = compline_testkit::postgres().await;
         let database = postgres.database().clone();
@@ -72,7 +81,7 @@ impl Street {
         let wakes = Wakes::start(database.pool(Role::Query, SCHEMA, 1));
         let reader = |projection| Reader::new(projection, database.clone(), wakes.clone(), 4);
         let operator = operator_key();
-        let (channel, serving) = serve(&log, &operator, reader).await;
+        let (channel, serving) = serve(log.appender(appender).unwrap(), &operator, reader).await;
         let mut street = Self {
             operator,
             channel,
@@ -80,7 +89,7 @@ impl Street {
             database,
             broker,
             projectors: Vec::new(),
-            _serving: serving,
+            serving,
             _postgres: postgres,
         };
         street.project();
@@ -104,6 +113,19 @@ impl Street {
     /// At once and without a goodbye, as a crash would.
     pub(crate) fn crash_the_log(&mut self) {
         self.broker.crash();
+    }
+
+    /// Starts the log again on what it wrote.
+    pub(crate) async fn mend_the_log(&mut self) {
+        self.broker.start().await;
+    }
+
+    /// The log is made anew, with nothing in it and nothing known of who appended.
+    pub(crate) async fn replace_the_log(&mut self) {
+        self.broker.crash();
+        self.broker.lose_all();
+        self.broker.start().await;
+        self.log.ensure_topics().await.unwrap();
     }
 
     fn projector<P: Projection>(&self) -> (CancellationToken, JoinHandle<()>)
@@ -268,21 +290,17 @@ pub(crate) fn connect(account: &str, expected_version: Option<u64>) -> ConnectAc
 }
 
 async fn serve(
-    log: &Log,
+    appender: Appender,
     operator: &ApiKey,
     reader: impl Fn(&'static str) -> Reader,
-) -> (Channel, JoinHandle<()>) {
+) -> (Channel, JoinHandle<Result<(), CommandError>>) {
     let (tenancy, activity) = (
         reader(compline_tenancy::NAME),
         reader(compline_activity::NAME),
     );
     let keys = TenantKeys::new(KeyStore::new(tenancy.clone()));
-    let appender = AppenderConfig {
-        delivery_timeout: Some(Duration::from_secs(2)),
-        ..AppenderConfig::with_timeout()
-    };
     let commands = Commands::new(
-        log.appender(appender).unwrap(),
+        appender,
         tenancy.clone(),
         activity.clone(),
         OffsetDateTime::now_utc,
@@ -300,7 +318,7 @@ async fn serve(
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
         let never = CancellationToken::new();
-        server.serve(listener, routes, never).await.unwrap();
+        compline_command::serve(&commands, server, listener, routes, never).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
     (channel.connect_lazy(), serving)

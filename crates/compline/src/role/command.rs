@@ -37,7 +37,7 @@ pub(super) async fn start(rooms: &Rooms, process: &Process) -> Result<SocketAddr
         .authenticate(keys);
     process.doors.spawn("command", |stop| async move {
         check.ready();
-        server.serve(listener, routes, stop).await
+        compline_command::serve(&commands, server, listener, routes, stop).await
     });
     Ok(address)
 }

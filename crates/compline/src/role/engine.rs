@@ -11,6 +11,7 @@ pub(super) fn start(rooms: &Rooms, process: &Process) -> Status {
     let config = EngineConfig {
         max_connections: rooms.settings.engine.connections,
         batch_records: rooms.settings.engine.batch_records,
+        batch_bytes: rooms.settings.engine.batch_bytes,
     };
     let (log, database) = (rooms.log.clone(), rooms.database.clone());
     let runner = EngineRunner::new(AdEngine, log, database, &config);

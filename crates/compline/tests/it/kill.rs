@@ -2,7 +2,7 @@
 //! shares neither loop nor fences nor outbox with the product folds the log anew
 //! and compares every row. Nothing acknowledged may be missing, nothing doubled.
 //!
-//! `COMPLINE_KILLS` says how often; `dev/kill` runs the long form.
+//! `KILL_TIMES` says how often; `dev/kill` runs the long form.
 
 use std::{
     collections::HashSet,
@@ -43,10 +43,10 @@ type BodyHash = [u8; 32];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
-    let kills = std::env::var("COMPLINE_KILLS").map_or(Ok(KILLS), |text| text.parse())?;
+    let kills = std::env::var("KILL_TIMES").map_or(Ok(KILLS), |text| text.parse())?;
     let seed =
-        std::env::var("COMPLINE_SEED").map_or_else(|_| Ok(rand::random()), |text| text.parse())?;
-    eprintln!("{kills} kills, seed {seed} (COMPLINE_KILLS, COMPLINE_SEED)");
+        std::env::var("KILL_SEED").map_or_else(|_| Ok(rand::random()), |text| text.parse())?;
+    eprintln!("{kills} kills, seed {seed} (KILL_TIMES, KILL_SEED)");
     let mut rng = StdRng::seed_from_u64(seed);
 
     let folder = tempfile::Builder::new()

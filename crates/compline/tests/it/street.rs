@@ -28,12 +28,16 @@ async fn what_meta_signs_is_what_clients_read() {
     let mut stories = Stories::begin().await;
     stories.tell("shapes", shapes::every_shape).await;
     stories.tell("watchers", watchers::of_one_account).await;
-    stories.tell("connected later", unknown::connected_later).await;
+    stories
+        .tell("connected later", unknown::connected_later)
+        .await;
     stories.tell("race", unknown::connected_meanwhile).await;
     stories.tell("duplicates", order::duplicates).await;
     stories.tell("four changes", order::there_and_back).await;
     stories.tell("late", order::late_and_equal_times).await;
-    stories.tell("one body", order::one_ad_twice_in_a_body).await;
+    stories
+        .tell("one body", order::one_ad_twice_in_a_body)
+        .await;
     stories.tell("a thousand", thousand::in_one_body).await;
     stories.tell("unrecognized", unrecognized::counted).await;
     stories.tell("handshake", refused::handshake).await;

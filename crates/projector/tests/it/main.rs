@@ -1,6 +1,9 @@
 //! The loop on a real log and a real Postgres, with a fold that cannot hide a
 //! mistake: it adds, so an event applied twice or not at all shows in its rows.
 
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod fence;
 mod marks;
 mod poison;

@@ -121,9 +121,7 @@ pub(super) fn activity(activity: Activity) -> String {
 
 pub(super) fn notification(notification: Notification) -> String {
     let severity = notification.severity();
-    let severity = severity
-        .as_str_name()
-        .replace("NOTIFICATION_SEVERITY_", "");
+    let severity = severity.as_str_name().replace("NOTIFICATION_SEVERITY_", "");
     let Notification {
         name,
         severity: _,

@@ -44,7 +44,7 @@ impl Tenant {
         }
     }
 
-    /// A new tenant that watches `account`, and no webhook in flight.
+    /// A new tenant that watches `account`.
     pub(super) async fn watching(house: &House, account: &str) -> Self {
         let tenant = Self::create(house, "Watcher").await;
         tenant.connect(account).await;
