@@ -24,13 +24,13 @@ pub fn line(error: &anyhow::Error) -> String {
     text
 }
 
-/// Whether the reader of our output went away, which is its right.
+/// Whether the reader of our output went away, which is its right. Writing output
+/// fails with an `io::Error` of its own; one inside a client's error is a peer that
+/// hung up, and no success.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A gRPC status with the fields that were wrong.

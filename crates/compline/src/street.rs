@@ -105,7 +105,18 @@ impl Street {
             permissions.set_mode(present & mode);
             fs::set_permissions(&self.folder, permissions)
         })
+        .and_then(|()| self.make_log_folder())
         .with_context(|| format!("cannot make the data folder {}", self.folder.display()))
+    }
+
+    /// The log holds webhooks as they came: nobody else may pass.
+    fn make_log_folder(&self) -> io::Result<()> {
+        let folder = self.log_folder();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
     }
 
     /// Takes the folder for this process, or says who has it.

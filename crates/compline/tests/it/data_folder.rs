@@ -87,5 +87,14 @@ fn nobody_else_reads_what_is_in_the_folder() {
     street.announce(&run_file(1)).unwrap();
     assert_eq!(mode(&street.folder().join("street.json")), 0o600);
     let parts = fs::read_dir(street.folder()).unwrap();
-    assert_eq!(parts.count(), 2, "nothing half-written is left");
+    assert_eq!(
+        parts.count(),
+        3,
+        "key, run file and log; nothing half-written is left"
+    );
+    assert_eq!(
+        mode(&street.log_folder()),
+        0o700,
+        "the log holds webhooks as they came"
+    );
 }
