@@ -72,6 +72,10 @@ pub(crate) async fn measure(setting: &Setting) -> Result<Row> {
 /// What one side of one round took, seconds.
 #[derive(Clone, Copy, Default)]
 struct Spent {
+    /// That were written meanwhile.
+    events: usize,
+    /// Until the first batch, before the clock began.
+    start: f64,
     clock: f64,
     /// Of processors, by this process and by Postgres.
     own: f64,
@@ -81,6 +85,8 @@ struct Spent {
 impl Spent {
     fn since_start(began: Instant, own: &OwnDatabase) -> Self {
         Self {
+            events: 0,
+            start: 0.0,
             clock: began.elapsed().as_secs_f64(),
             own: processor_seconds(),
             postgres: own.processor_seconds(),
@@ -92,19 +98,22 @@ impl Spent {
             clock: self.clock - before.clock,
             own: self.own - before.own,
             postgres: self.postgres - before.postgres,
+            ..self
         }
     }
 }
 
 fn row(rounds: &[(Spent, Spent)], count: usize, batches: usize, version: &str) -> Row {
     #[allow(clippy::cast_precision_loss)]
-    let count_f = count as f64;
+    let each = |spent: &Spent, seconds: f64| seconds / spent.events as f64;
     let per_second: Vec<_> = rounds
         .iter()
-        .map(|(ours, limit)| (count_f / ours.clock, count_f / limit.clock))
+        .map(|(ours, limit)| (1.0 / each(ours, ours.clock), 1.0 / each(limit, limit.clock)))
         .collect();
-    let each_us =
-        |seconds: fn(&(Spent, Spent)) -> f64| median(rounds.iter().map(seconds)) * 1e6 / count_f;
+    let us = |seconds: fn(&Spent) -> f64, side: fn(&(Spent, Spent)) -> &Spent| {
+        let of = |round| each(side(round), seconds(side(round))) * 1e6;
+        median(rounds.iter().map(of))
+    };
     Row {
         path: "events → Postgres read model",
         limit: "hand-written SQL writing the same rows in the same batches, no log, no decode",
@@ -118,14 +127,17 @@ fn row(rounds: &[(Spent, Spent)], count: usize, batches: usize, version: &str) -
                 "{count} AdStatusChanged of {ADS} ads of {TENANTS} tenants in {batches} batches, \
                  PostgreSQL {version}; both left the same rows in every round"
             ),
-            "from the first claim to the last commit: joining the group is not counted".to_owned(),
+            format!(
+                "from the first commit to the last; ours came {:.0} ms after joining the group",
+                median(rounds.iter().map(|(ours, _)| ours.start)) * 1e3
+            ),
             format!(
                 "processor time of an event: ours {:.1} µs here and {:.1} µs in Postgres, \
                  limit {:.1} µs and {:.1} µs",
-                each_us(|round| round.0.own),
-                each_us(|round| round.0.postgres),
-                each_us(|round| round.1.own),
-                each_us(|round| round.1.postgres),
+                us(|spent| spent.own, |round| &round.0),
+                us(|spent| spent.postgres, |round| &round.0),
+                us(|spent| spent.own, |round| &round.1),
+                us(|spent| spent.postgres, |round| &round.1),
             ),
         ],
     }
@@ -152,7 +164,18 @@ async fn project(
     let stop = CancellationToken::new();
     let running = AbortOnDropHandle::new(tokio::spawn(projector.run(stop.clone())));
 
+    let started = Instant::now();
     wait_for(&status, |states| !states.is_empty()).await?;
+    // The first batch waits for group, metadata and first fetch: a start, no speed.
+    let first = wait_for(&status, |states| {
+        states.iter().any(|(_, next_offset)| *next_offset > 0)
+    });
+    let applied_before: i64 = first
+        .await?
+        .iter()
+        .map(|(_, next_offset)| next_offset)
+        .sum();
+    let start_seconds = started.elapsed().as_secs_f64();
     let began = Instant::now();
     let before = Spent::since_start(began, own);
     wait_for(&status, |states| {
@@ -161,15 +184,21 @@ async fn project(
         states.len() == events.partitions() && states.iter().all(done)
     })
     .await?;
-    let spent = Spent::since_start(began, own).minus(before);
+    let mut spent = Spent::since_start(began, own).minus(before);
+    spent.start = start_seconds;
+    spent.events = events.count() - usize::try_from(applied_before)?;
     stop.cancel();
     running.await??;
     pool.close().await;
     Ok((spent, fold.extents()))
 }
 
-/// (partition, next offset) of those that run; an error when one stands still.
-async fn wait_for(status: &Status, enough: impl Fn(&[(i32, i64)]) -> bool) -> Result<()> {
+/// (partition, next offset) of those that run, once they are `enough`; an error
+/// when one stands still.
+async fn wait_for(
+    status: &Status,
+    enough: impl Fn(&[(i32, i64)]) -> bool,
+) -> Result<Vec<(i32, i64)>> {
     loop {
         let mut running = Vec::new();
         for (_, partition, state) in status.partitions() {
@@ -184,7 +213,7 @@ async fn wait_for(status: &Status, enough: impl Fn(&[(i32, i64)]) -> bool) -> Re
             }
         }
         if enough(&running) {
-            return Ok(());
+            return Ok(running);
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -213,7 +242,8 @@ async fn write(
     let began = Instant::now();
     let before = Spent::since_start(began, own);
     limit::write_all(&pool, number, batches).await?;
-    let spent = Spent::since_start(began, own).minus(before);
+    let mut spent = Spent::since_start(began, own).minus(before);
+    spent.events = events.count();
     pool.close().await;
     Ok(spent)
 }

@@ -118,6 +118,10 @@ impl Events {
         Ok(Self { at })
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.at.values().map(Vec::len).sum()
+    }
+
     pub(super) fn partitions(&self) -> usize {
         self.at.len()
     }
