@@ -29,7 +29,7 @@ use crate::{
     report::{Finding, Goal, Row},
 };
 pub(crate) use events::Events;
-use recording::{Extent, Recording};
+use recording::{Recording, Transaction};
 
 /// Under which the limit's tables and checkpoints are kept.
 const LIMIT: &str = "ad-status-limit";
@@ -43,18 +43,18 @@ pub(crate) async fn measure(setting: &Setting) -> Result<Row> {
     let events = Events::append(&log.log, count).await?;
 
     let mut rounds = Vec::new();
-    let mut extents: Vec<Extent> = Vec::new();
+    let mut transactions: Vec<Transaction> = Vec::new();
     for number in 1..=setting.choose(6, 2) {
         eprintln!("project: round {number}");
         // The limit takes the batches that ours made, so the very first is ours.
         let ours_first = number % 2 == 1;
         let mut ours = Spent::default();
         if ours_first {
-            (ours, extents) = project(&own, &log, &events, number).await?;
+            (ours, transactions) = project(&own, &log, &events, number).await?;
         }
-        let limit = write(&own, &events, &extents, number).await?;
+        let limit = write(&own, &events, &transactions, number).await?;
         if !ours_first {
-            (ours, extents) = project(&own, &log, &events, number).await?;
+            (ours, transactions) = project(&own, &log, &events, number).await?;
         }
         let (left, right) = (
             schema_name(AdStatus::NAME, number),
@@ -66,7 +66,7 @@ pub(crate) async fn measure(setting: &Setting) -> Result<Row> {
     let version = own.version().to_owned();
     own.close().await?;
     log.close().await?;
-    Ok(row(&rounds, count, extents.len(), &version))
+    Ok(row(&rounds, count, transactions.len(), &version))
 }
 
 /// What one side of one round took, seconds.
@@ -124,7 +124,7 @@ fn row(rounds: &[(Spent, Spent)], count: usize, batches: usize, version: &str) -
         )],
         notes: vec![
             format!(
-                "{count} AdStatusChanged of {ADS} ads of {TENANTS} tenants in {batches} batches, \
+                "{count} AdStatusChanged of {ADS} ads of {TENANTS} tenants in {batches} transactions, \
                  PostgreSQL {version}; both left the same rows in every round"
             ),
             format!(
@@ -149,7 +149,7 @@ async fn project(
     log: &OwnLog,
     events: &Events,
     number: Generation,
-) -> Result<(Spent, Vec<Extent>)> {
+) -> Result<(Spent, Vec<Transaction>)> {
     let plan = plan(AdStatus::NAME, number);
     generation::create(&own.database, &plan).await?;
     settle(own).await?;
@@ -190,7 +190,7 @@ async fn project(
     stop.cancel();
     running.await??;
     pool.close().await;
-    Ok((spent, fold.extents()))
+    Ok((spent, fold.transactions()))
 }
 
 /// (partition, next offset) of those that run, once they are `enough`; an error
@@ -206,7 +206,7 @@ async fn wait_for(
                 PartitionState::Running { next_offset } => {
                     running.push((partition.0, next_offset.0));
                 }
-                PartitionState::Claiming => {}
+                PartitionState::Claiming | PartitionState::Waiting { .. } => {}
                 PartitionState::Retrying { reason } | PartitionState::Stopped { reason } => {
                     bail!("partition {partition} does not go on: {reason}")
                 }
@@ -223,12 +223,12 @@ async fn wait_for(
 async fn write(
     own: &OwnDatabase,
     events: &Events,
-    extents: &[Extent],
+    transactions: &[Transaction],
     number: Generation,
 ) -> Result<Spent> {
     let plan = plan(LIMIT, number);
     generation::create(&own.database, &plan).await?;
-    let batches = limit::batches(events, extents);
+    let batches = limit::batches(events, transactions);
     settle(own).await?;
     let pool = own
         .database

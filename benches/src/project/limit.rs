@@ -2,103 +2,96 @@
 
 mod columns;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use anyhow::{Result, ensure};
 use compline_event::Topic;
 use compline_readmodel::Generation;
 use sqlx::{Connection as _, PgConnection, PgPool};
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 use uuid::Uuid;
 
 use super::{
     LIMIT,
     events::{Events, Nth},
-    recording::Extent,
+    recording::{Extent, Transaction},
 };
 use columns::{Ads, Counts, History};
 
 /// One transaction's rows.
 pub(super) struct Batch {
-    extent: Extent,
-    last_event_id: Uuid,
+    moves: Vec<(Extent, Uuid)>,
     ads: Ads,
     history: History,
     counts: Counts,
 }
 
-/// What every batch of `extents` writes, by partition, in order.
-pub(super) fn batches(events: &Events, extents: &[Extent]) -> Vec<Vec<Batch>> {
-    let mut by_partition: BTreeMap<i32, Vec<Extent>> = BTreeMap::new();
-    for extent in extents {
-        by_partition
-            .entry(extent.partition)
-            .or_default()
-            .push(*extent);
-    }
-    let of_partition = |mut extents: Vec<Extent>| {
-        extents.sort_by_key(|extent| extent.from);
-        // How many events each ad has had: its row's version.
-        let mut versions = HashMap::new();
-        let batch = |extent| batch(events, extent, &mut versions);
-        extents.into_iter().map(batch).collect()
-    };
-    by_partition.into_values().map(of_partition).collect()
+/// What each of ours writes, in order.
+pub(super) fn batches(events: &Events, transactions: &[Transaction]) -> Vec<Batch> {
+    // How many events each ad has had: its row's version.
+    let mut versions = HashMap::new();
+    let batch = |extents: &Transaction| batch(events, extents, &mut versions);
+    transactions.iter().map(batch).collect()
 }
 
-fn batch(events: &Events, extent: Extent, versions: &mut HashMap<String, i64>) -> Batch {
-    let Extent {
-        partition,
-        from,
-        to,
-    } = extent;
+fn batch(events: &Events, extents: &[Extent], versions: &mut HashMap<String, i64>) -> Batch {
     let mut latest = BTreeMap::new();
     let mut history = Vec::new();
     let mut counts: BTreeMap<_, i64> = BTreeMap::new();
-    let numbers = events.between(partition, from, to);
-    for (offset, number) in (from..).zip(numbers) {
-        let nth = Nth::new(*number);
-        let version = versions.entry(nth.ad.ad_id.clone()).or_default();
-        *version += 1;
-        let place = |status: &str| (nth.tenant, nth.ad.account.clone(), status.to_owned());
-        if !nth.old_status.is_empty() {
-            *counts.entry(place(nth.old_status)).or_default() -= 1;
+    let mut moves = Vec::new();
+    for extent in extents {
+        let numbers = events.between(extent.partition, extent.from, extent.to);
+        for (offset, number) in (extent.from..).zip(numbers) {
+            let nth = Nth::new(*number);
+            let version = versions.entry(nth.ad.ad_id.clone()).or_default();
+            *version += 1;
+            let place = |status: &str| (nth.tenant, nth.ad.account.clone(), status.to_owned());
+            if !nth.old_status.is_empty() {
+                *counts.entry(place(nth.old_status)).or_default() -= 1;
+            }
+            *counts.entry(place(nth.new_status)).or_default() += 1;
+            latest.insert(
+                (nth.tenant, nth.ad.ad_id.clone()),
+                (*number, extent.partition, offset, *version),
+            );
+            history.push((*number, extent.partition, offset));
         }
-        *counts.entry(place(nth.new_status)).or_default() += 1;
-        latest.insert(
-            (nth.tenant, nth.ad.ad_id.clone()),
-            (*number, offset, *version),
-        );
-        history.push((*number, offset));
+        let last = Nth::new(numbers[numbers.len() - 1]);
+        moves.push((*extent, last.event_id));
     }
-    history.sort_by_cached_key(|(number, offset)| {
+    history.sort_by_cached_key(|(number, _, offset)| {
         let nth = Nth::new(*number);
         (nth.tenant, nth.ad.ad_id, *offset)
     });
     Batch {
-        extent,
-        last_event_id: Nth::new(numbers[numbers.len() - 1]).event_id,
-        ads: Ads::new(partition, latest.into_values()),
-        history: History::new(partition, history),
+        moves,
+        ads: Ads::new(latest.into_values()),
+        history: History::new(history),
         counts: Counts::new(counts),
     }
 }
 
-/// All partitions side by side.
+/// As many at once as there are connections, but those of a partition in order.
 pub(super) async fn write_all(
     pool: &PgPool,
     generation: Generation,
-    partitions: Vec<Vec<Batch>>,
+    batches: Vec<Batch>,
 ) -> Result<()> {
+    let mut partitions: HashMap<i32, Arc<Mutex<()>>> = HashMap::new();
     let mut writing = JoinSet::new();
-    for batches in partitions {
-        let pool = pool.clone();
+    for batch in batches {
+        let mut turns = Vec::new();
+        for (extent, _) in &batch.moves {
+            let partition = partitions.entry(extent.partition).or_default();
+            turns.push(partition.clone().lock_owned().await);
+        }
+        let mut conn = pool.acquire().await?;
         writing.spawn(async move {
-            let mut conn = pool.acquire().await?;
-            for batch in &batches {
-                write(&mut conn, generation, batch).await?;
-            }
-            anyhow::Ok(())
+            let _turns = turns;
+            write(&mut conn, generation, &batch).await
         });
     }
     while let Some(written) = writing.join_next().await {
@@ -108,30 +101,32 @@ pub(super) async fn write_all(
 }
 
 async fn write(conn: &mut PgConnection, generation: Generation, batch: &Batch) -> Result<()> {
-    let Extent {
-        partition,
-        from,
-        to,
-    } = batch.extent;
     let mut tx = conn.begin().await?;
-    let moved = sqlx::query(
-        "UPDATE compline.checkpoint SET next_offset = $5, last_event_id = $6
-         WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4
-           AND next_offset = $7",
-    )
-    .bind(LIMIT)
-    .bind(generation)
-    .bind(Topic::Ad.as_str())
-    .bind(partition)
-    .bind(to)
-    .bind(batch.last_event_id)
-    .bind(from)
-    .execute(&mut *tx)
-    .await?;
-    ensure!(
-        moved.rows_affected() == 1,
-        "the checkpoint is not at {from}"
-    );
+    for (extent, last_event_id) in &batch.moves {
+        let Extent {
+            partition,
+            from,
+            to,
+        } = extent;
+        let moved = sqlx::query(
+            "UPDATE compline.checkpoint SET next_offset = $5, last_event_id = $6
+             WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4
+               AND next_offset = $7",
+        )
+        .bind(LIMIT)
+        .bind(generation)
+        .bind(Topic::Ad.as_str())
+        .bind(partition)
+        .bind(to)
+        .bind(last_event_id)
+        .bind(from)
+        .execute(&mut *tx)
+        .await?;
+        ensure!(
+            moved.rows_affected() == 1,
+            "the checkpoint is not at {from}"
+        );
+    }
     batch.ads.write(&mut tx).await?;
     batch.history.write(&mut tx).await?;
     batch.counts.write(&mut tx).await?;

@@ -10,7 +10,7 @@ use compline_projector::{Fold, ProjectionFold};
 use compline_readmodel::{FoldError, Projection};
 use sqlx::PgConnection;
 
-/// Records `from` up to, not including, `to` of a partition: one transaction.
+/// Records `from` up to, not including, `to` of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) partition: i32,
@@ -18,25 +18,29 @@ pub(super) struct Extent {
     pub(super) to: i64,
 }
 
+/// What one transaction took of each partition.
+pub(super) type Transaction = Vec<Extent>;
+
 #[derive(Debug)]
 pub(super) struct Recording<P> {
     fold: ProjectionFold<P>,
-    extents: Mutex<Vec<Extent>>,
+    transactions: Mutex<Vec<Transaction>>,
 }
 
 impl<P> Default for Recording<P> {
     fn default() -> Self {
         Self {
             fold: ProjectionFold::default(),
-            extents: Mutex::default(),
+            transactions: Mutex::default(),
         }
     }
 }
 
 impl<P> Recording<P> {
-    pub(super) fn extents(&self) -> Vec<Extent> {
-        let extents = self.extents.lock();
-        extents.unwrap_or_else(PoisonError::into_inner).clone()
+    /// In the order in which they began.
+    pub(super) fn transactions(&self) -> Vec<Transaction> {
+        let transactions = self.transactions.lock();
+        transactions.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -56,14 +60,19 @@ impl<P: Projection> Fold for Recording<P> {
         conn: &mut PgConnection,
         events: &[Recorded],
     ) -> Result<Self::Rows, sqlx::Error> {
-        if let (Some(first), Some(last)) = (events.first(), events.last()) {
-            let mut extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
-            extents.push(Extent {
-                partition: first.at.partition.0,
-                from: first.at.offset.0,
-                to: last.at.offset.next().0,
-            });
-        }
+        let of_partition = |one: &Recorded, next: &Recorded| one.at.partition == next.at.partition;
+        let transaction = events
+            .chunk_by(of_partition)
+            .map(|events| Extent {
+                partition: events[0].at.partition.0,
+                from: events[0].at.offset.0,
+                to: events[events.len() - 1].at.offset.next().0,
+            })
+            .collect();
+        let transactions = self.transactions.lock();
+        transactions
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(transaction);
         self.fold.load(conn, events).await
     }
 

@@ -60,8 +60,10 @@ fn webhook_received(state: &mut State, input: &Recorded, body: &[u8], outputs: &
                 state.tally.unrecognized += 1;
                 // A thousand changes of one new field are one piece of news.
                 if told.insert(unread.clone()) {
+                    // It does not wait for anybody, so whoever connects later is
+                    // not told, in whatever order the topics are read.
                     let mut tenants = match &unread.account {
-                        Some(account) => state.tenants_at(account, recorded_at),
+                        Some(account) => state.watching_at(account, recorded_at),
                         None => Vec::new(),
                     };
                     if tenants.is_empty() {

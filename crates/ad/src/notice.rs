@@ -13,7 +13,7 @@
 //! An ad object that was warned of stays so through every status on its way, such
 //! as PENDING_REVIEW, until it is ACTIVE; ARCHIVED and DELETED end it in silence.
 
-use compline_event::{activity_events::Severity, ad_events::Level};
+use compline_event::{account::status_name, activity_events::Severity, ad_events::Level};
 
 use crate::change::AdObject;
 
@@ -112,22 +112,9 @@ fn account_severity(status: i32) -> Option<Severity> {
     }
 }
 
-/// Meta's names of its numbers.
+/// As people read it.
 pub(crate) fn account_status(status: i32) -> String {
-    let name = match status {
-        1 => "ACTIVE",
-        2 => "DISABLED",
-        3 => "UNSETTLED",
-        7 => "PENDING_RISK_REVIEW",
-        8 => "PENDING_SETTLEMENT",
-        9 => "IN_GRACE_PERIOD",
-        100 => "PENDING_CLOSURE",
-        101 => "CLOSED",
-        201 => "ANY_ACTIVE",
-        202 => "ANY_CLOSED",
-        other => return format!("status {other}"),
-    };
-    name.to_owned()
+    status_name(status).map_or_else(|| format!("status {status}"), str::to_owned)
 }
 
 pub(crate) fn name(ad: &AdObject) -> String {

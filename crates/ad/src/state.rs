@@ -6,7 +6,13 @@ use compline_event::{AdAccountId, Partition, TenantId};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{change::ContentId, metric::Tally, pending::Pending, table::Table, watch::Watch};
+use crate::{
+    change::ContentId,
+    metric::Tally,
+    pending::Pending,
+    table::Table,
+    watch::{self, Watch},
+};
 
 /// Meta retries for 36 hours; an equal content after that is another change.
 pub(crate) const RETRIES: Duration = Duration::hours(36);
@@ -66,10 +72,14 @@ pub(crate) struct Seen {
 
 impl State {
     pub(crate) fn tenants_at(&self, account: &AdAccountId, at: OffsetDateTime) -> Vec<TenantId> {
-        self.watches
-            .get(account)
-            .map(|watches| crate::watch::tenants_at(watches, at))
-            .unwrap_or_default()
+        let watches = self.watches.get(account);
+        watches.map_or_else(Vec::new, |watches| watch::tenants_at(watches, at))
+    }
+
+    /// Without those who connected later.
+    pub(crate) fn watching_at(&self, account: &AdAccountId, at: OffsetDateTime) -> Vec<TenantId> {
+        let watches = self.watches.get(account);
+        watches.map_or_else(Vec::new, |watches| watch::watching_at(watches, at))
     }
 
     pub(crate) fn watch(&self, tenant: TenantId, account: &AdAccountId) -> Watch {

@@ -1,7 +1,7 @@
 //! Who watches an account, and whose a webhook is.
 //!
 //! A webhook and the connection of its account stand on two topics, between which
-//! there is no order. So the answer goes by `recorded_at`:
+//! the log knows no order. So the answer goes by `recorded_at`:
 //!
 //! | at the time of the webhook | it is of |
 //! |---|---|
@@ -9,10 +9,9 @@
 //! | nobody did, somebody connected it within [`WAIT`] after | the first who did |
 //! | nobody did | nobody: it waits for [`WAIT`], then expires |
 //!
-//! It is given once, by what is folded by then. For one tenant who connects it is
-//! the same whichever is folded first; a second tenant's connection, or a
-//! disconnection, that is folded after the webhook does not change it any more
-//! (the limit in the crate's documentation).
+//! It is given once, when all commands are folded that the log held when the
+//! webhook was read (the engine's `FIRST`). A command that came to the log later
+//! is folded later; then it brings what has waited, and changes nothing else.
 
 use std::collections::BTreeMap;
 
@@ -81,11 +80,7 @@ pub(crate) fn is_in_time(at: OffsetDateTime, connected_at: OffsetDateTime) -> bo
 
 /// The tenants of a webhook that was recorded at `at`, by what is folded so far.
 pub(crate) fn tenants_at(watches: &BTreeMap<TenantId, Watch>, at: OffsetDateTime) -> Vec<TenantId> {
-    let watching: Vec<TenantId> = watches
-        .iter()
-        .filter(|(_, watch)| watch.watched_at(at))
-        .map(|(tenant, _)| *tenant)
-        .collect();
+    let watching = watching_at(watches, at);
     if !watching.is_empty() {
         return watching;
     }
@@ -95,6 +90,18 @@ pub(crate) fn tenants_at(watches: &BTreeMap<TenantId, Watch>, at: OffsetDateTime
         .min()
         .map(|(_, tenant)| tenant)
         .into_iter()
+        .collect()
+}
+
+/// The tenants who watched at that time.
+pub(crate) fn watching_at(
+    watches: &BTreeMap<TenantId, Watch>,
+    at: OffsetDateTime,
+) -> Vec<TenantId> {
+    watches
+        .iter()
+        .filter(|(_, watch)| watch.watched_at(at))
+        .map(|(tenant, _)| *tenant)
         .collect()
 }
 

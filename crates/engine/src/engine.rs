@@ -20,6 +20,12 @@ pub trait Engine: Send + Sync + 'static {
 
     const INPUTS: &'static [Topic];
 
+    /// Inputs of these topics are decided over first: a batch of another topic
+    /// waits until all that the log held of these when it was read has been
+    /// decided over. Thus an answer that a command was given before a webhook came
+    /// holds for the webhook.
+    const FIRST: &'static [Topic] = &[];
+
     /// Every topic that an output may go to.
     const OUTPUTS: &'static [Topic];
 
@@ -57,18 +63,28 @@ pub trait Engine: Send + Sync + 'static {
         state: Self::State,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// What time alone brings, such as the end of a waiting period; called every
+    /// What time alone brings, and what was too much for a batch; called every
     /// minute in a transaction of its own that also fills the outbox, and again at
-    /// once for as long as it has something to say. Every input that the log held
-    /// at `now` has been decided over by then.
+    /// once for as long as there is more to do.
+    ///
+    /// Every input that the log held at `decided_until` has been decided over:
+    /// only up to then may a waiting period end, for what was waited for may stand
+    /// in the log unread. Absent while an input partition is behind.
     fn tick(
         &self,
         _conn: &mut PgConnection,
-        _now: OffsetDateTime,
+        _decided_until: Option<OffsetDateTime>,
         _outputs: &mut Outputs,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
-        async { Ok(()) }
+    ) -> impl Future<Output = Result<Tick, sqlx::Error>> + Send {
+        async { Ok(Tick::Done) }
     }
+}
+
+/// Whether a call of the timer did all that was to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    Done,
+    More,
 }
 
 /// One event to be. The frame adds its id, its number and the time of recording.
@@ -108,6 +124,11 @@ impl Outputs {
     /// What was pushed after the first `len`.
     pub(crate) fn since(&self, len: usize) -> &[Output] {
         &self.0[len..]
+    }
+
+    /// Takes away what does not satisfy `keep`.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Output) -> bool) {
+        self.0.retain(keep);
     }
 
     pub fn into_vec(self) -> Vec<Output> {

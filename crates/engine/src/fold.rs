@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use compline_event::{Recorded, Topic};
-use compline_projector::Fold;
+use compline_eventlog::Log;
+use compline_projector::{Fold, PutOff};
 use compline_readmodel::FoldError;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
@@ -14,7 +15,9 @@ use crate::{
     checkpoint_name,
     engine::{Engine, Outputs},
     metric,
+    order::{Checkpoints, Order},
     outbox::{self, Destinations},
+    recovery::Recovery,
 };
 
 /// What the loop, the relay and the timer of one engine share.
@@ -23,16 +26,25 @@ pub(crate) struct EngineFold<E> {
     pub(crate) engine: E,
     pub(crate) destinations: Destinations,
     pub(crate) decided: Arc<Notify>,
-    checkpoint_name: String,
+    pub(crate) recovery: Recovery,
+    pub(crate) checkpoints: Checkpoints,
+    order: Order,
 }
 
 impl<E: Engine> EngineFold<E> {
-    pub(crate) fn new(engine: E, destinations: Destinations) -> Self {
+    /// `pool` has the engine's role and schema.
+    pub(crate) fn new(engine: E, destinations: Destinations, log: Log, pool: PgPool) -> Self {
+        let checkpoints = Checkpoints {
+            name: checkpoint_name(E::NAME),
+            pool: pool.clone(),
+        };
         Self {
             engine,
             destinations,
             decided: Arc::new(Notify::new()),
-            checkpoint_name: checkpoint_name(E::NAME),
+            order: Order::new(E::NAME, E::FIRST, log.clone(), checkpoints.clone()),
+            checkpoints,
+            recovery: Recovery::new(E::NAME, log, pool),
         }
     }
 
@@ -40,8 +52,9 @@ impl<E: Engine> EngineFold<E> {
     pub(crate) async fn seal(
         &self,
         conn: &mut PgConnection,
-        outputs: Outputs,
+        mut outputs: Outputs,
     ) -> Result<(), sqlx::Error> {
+        self.recovery.leave_out_told(conn, &mut outputs).await?;
         let count = u64::try_from(outputs.len()).unwrap_or(u64::MAX);
         let now = OffsetDateTime::now_utc();
         outbox::fill(conn, E::NAME, &self.destinations, outputs.into_vec(), now).await?;
@@ -52,7 +65,7 @@ impl<E: Engine> EngineFold<E> {
 
 impl<E: Engine> Fold for EngineFold<E> {
     fn name(&self) -> &str {
-        &self.checkpoint_name
+        &self.checkpoints.name
     }
 
     fn topics(&self) -> &'static [Topic] {
@@ -91,5 +104,14 @@ impl<E: Engine> Fold for EngineFold<E> {
 
     fn committed(&self) {
         self.decided.notify_one();
+        self.order.moved();
+    }
+
+    async fn claimed(&self) -> Result<(), PutOff> {
+        self.recovery.adopt().await.map_err(PutOff::new)
+    }
+
+    async fn ready(&self, topic: Topic, waits: &(dyn Fn(String) + Sync)) -> Result<(), PutOff> {
+        self.order.wait(topic, waits).await.map_err(PutOff::new)
     }
 }

@@ -8,11 +8,14 @@
 //!
 //! What was decided is fixed before anyone sees it; the relay tells it in number
 //! order, and tells it again when it is not sure. An engine knows only the log;
-//! its own state is folded from it. This crate knows no engine in particular.
+//! its own state is folded from it, and folded again when its database was lost:
+//! what the log holds already is not told a second time. This crate knows no
+//! engine in particular.
 
 mod engine;
 mod fold;
 pub mod metric;
+mod order;
 mod outbox;
 mod recovery;
 mod relay;
@@ -20,7 +23,7 @@ mod run;
 mod setup;
 mod timer;
 
-pub use engine::{Engine, Output, Outputs};
+pub use engine::{Engine, Output, Outputs, Tick};
 pub use run::{EngineConfig, EngineError, EngineRunner};
 pub use setup::migrate;
 

@@ -1,31 +1,53 @@
-//! Before an engine decides anything: does its database know all that it has
-//! told?
+//! What an engine has told and its database does not know (protocol §2).
 //!
 //! Tables that were dropped, restored from a backup or failed over are older than
-//! the log. An engine that went on from there would number its outputs anew, and
-//! every reader would drop them as repeats. So the log behind the last
-//! acknowledged offset is read for outputs with a number that was never drawn
-//! here, and any such output stops the engine.
+//! the log. Going on from them, an engine would number its outputs anew, and every
+//! reader would drop them as repeats. So whenever a partition is claimed, the log
+//! behind the last acknowledged offset is read, and every output of this engine
+//! with a number that was never drawn here is *adopted*:
+//!
+//! | what is adopted | so that |
+//! |---|---|
+//! | its id, into `engine.told` | what is decided again is not told again |
+//! | its number, into `engine.counter` | what is missing goes on behind it, without a hole |
+//! | its place, into `engine.relay` | it is not read again |
+//!
+//! Then the inputs are folded from wherever the checkpoints stand. What was
+//! acknowledged on one partition and lost on another comes out again and is told
+//! where it is missing. An id is of the record that an output is about and of its
+//! slot, so it is the same whether a batch, a connection or the timer brings it
+//! out.
+//!
+//! Each step may be repeated: an id in `engine.told` says nothing but that it
+//! stands in the log, numbers and places only grow, and no process decides before
+//! it has looked. What it costs is a read of the output partitions behind the
+//! stored offsets, and a row of some 120 bytes for each output that was not known,
+//! until it is decided again; in memory, a batch of ids.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use compline_event::{Offset, Partition, RecordId, Topic};
-use compline_eventlog::{Log, LogError, ReadError, Replay};
-use sqlx::PgPool;
+use compline_event::{EventId, Partition, RecordId, Topic};
+use compline_eventlog::{Log, LogError, ReadError};
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use self::look::{drawn, look};
+use crate::{engine::Outputs, metric};
+
+mod look;
+
+/// Ids that one statement forgets.
+const FORGOTTEN_AT_ONCE: i64 = 100_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
-    #[error(
-        "engine {engine} has told output {number} at {at}, but its database knows none above \
-         {known}: the tables are older than the log. Restore a newer backup; an engine cannot \
-         recover from the log alone yet"
-    )]
-    TablesOlderThanLog {
-        engine: &'static str,
-        at: RecordId,
-        number: u64,
-        known: u64,
-    },
+    #[error("output {number} at {at} has no id in its headers")]
+    NoId { at: RecordId, number: i64 },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -34,91 +56,144 @@ pub enum RecoveryError {
     Database(#[from] sqlx::Error),
 }
 
-/// Reads each output partition from the last acknowledged offset to its end.
-pub(crate) async fn check(
+/// The last number drawn for each output partition.
+type Drawn = HashMap<(Topic, Partition), i64>;
+
+#[derive(Debug)]
+pub(crate) struct Recovery {
     engine: &'static str,
-    log: &Log,
-    pool: &PgPool,
-) -> Result<(), RecoveryError> {
-    let acked = acknowledged(engine, pool).await?;
-    let places: Vec<_> = acked.keys().copied().collect();
-    let mut ends = Vec::with_capacity(places.len());
-    for (topic, partition) in places {
-        ends.push((topic, partition, log.bounds(topic, partition).await?));
-    }
-    // After the ends: a number is drawn before its output is appended, so whatever
-    // stands below an end was drawn by now, though another process relays.
-    let drawn = drawn(engine, pool).await?;
-    for (topic, partition, bounds) in ends {
-        let from = acked[&(topic, partition)].next().max(bounds.start);
-        let known = drawn.get(&(topic, partition)).copied().unwrap_or(0);
-        if from < bounds.end {
-            let replay = log.replay(topic, partition, from, bounds.end)?;
-            check_partition(engine, replay, known).await?;
-        }
-    }
-    Ok(())
+    log: Log,
+    pool: PgPool,
+    /// What was drawn when this process looked last; held by whoever looks.
+    looked: Mutex<Drawn>,
+    /// Whether `engine.told` holds anything of this engine, as far as is known.
+    found: AtomicBool,
 }
 
-async fn check_partition(
-    engine: &'static str,
-    mut replay: Replay,
-    known: u64,
-) -> Result<(), RecoveryError> {
-    while let Some(records) = replay.next_batch().await? {
-        for record in records {
-            let Some(stamp) = record.stamp().filter(|stamp| stamp.producer == engine) else {
-                continue;
-            };
-            if stamp.number > known {
-                return Err(RecoveryError::TablesOlderThanLog {
-                    engine,
-                    at: record.at,
-                    number: stamp.number,
-                    known,
-                });
+impl Recovery {
+    pub(crate) fn new(engine: &'static str, log: Log, pool: PgPool) -> Self {
+        Self {
+            engine,
+            log,
+            pool,
+            looked: Mutex::default(),
+            found: AtomicBool::new(false),
+        }
+    }
+
+    /// Adopts what the database does not know. To be called before anything is
+    /// decided by it.
+    pub(crate) async fn adopt(&self) -> Result<(), RecoveryError> {
+        let mut looked = self.looked.lock().await;
+        look(self.engine, &self.log, &self.pool).await?;
+        *looked = drawn(self.engine, &self.pool).await?;
+        self.remember_found().await?;
+        Ok(())
+    }
+
+    /// As [`Recovery::adopt`], if the database has gone back since it was looked at.
+    pub(crate) async fn adopt_if_gone_back(&self) -> Result<(), RecoveryError> {
+        let mut looked = self.looked.lock().await;
+        let drawn = drawn(self.engine, &self.pool).await?;
+        let went_back = |(place, before): (&(Topic, Partition), &i64)| {
+            drawn.get(place).is_none_or(|number| number < before)
+        };
+        if looked.iter().any(went_back) {
+            look(self.engine, &self.log, &self.pool).await?;
+        }
+        *looked = drawn;
+        self.remember_found().await?;
+        Ok(())
+    }
+
+    /// Takes out what the log holds already. In the transaction that decides it.
+    pub(crate) async fn leave_out_told(
+        &self,
+        conn: &mut PgConnection,
+        outputs: &mut Outputs,
+    ) -> Result<(), sqlx::Error> {
+        if outputs.is_empty() || !self.found.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = outputs
+            .since(0)
+            .iter()
+            .map(|output| EventId::derived(self.engine, output.about, &output.slot).as_uuid())
+            .collect();
+        let told = sqlx::query_scalar!(
+            "DELETE FROM engine.told USING UNNEST($2::uuid[]) AS decided (event_id)
+             WHERE told.engine = $1 AND told.event_id = decided.event_id
+             RETURNING told.event_id",
+            self.engine,
+            &ids,
+        )
+        .fetch_all(conn)
+        .await?;
+        metrics::counter!(metric::NOT_TOLD_AGAIN, "engine" => self.engine)
+            .increment(u64::try_from(told.len()).unwrap_or(u64::MAX));
+        let told: HashSet<Uuid> = told.into_iter().collect();
+        let mut ids = ids.iter();
+        outputs.retain(|_| ids.next().is_none_or(|id| !told.contains(id)));
+        Ok(())
+    }
+
+    /// The database's clock, for [`Recovery::finish`].
+    pub(crate) async fn now(&self) -> Result<OffsetDateTime, sqlx::Error> {
+        sqlx::query_scalar!(r#"SELECT now() AS "now!""#)
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// Forgets the ids that were found before `found_before`, when all that the log
+    /// held since has been decided over: they were not decided again, because their
+    /// inputs have expired or met in another order. A parked key may still bring
+    /// them out.
+    pub(crate) async fn finish(
+        &self,
+        checkpoint_name: &str,
+        found_before: OffsetDateTime,
+    ) -> Result<(), sqlx::Error> {
+        let mut outputs = 0;
+        while self.found.load(Ordering::Acquire) {
+            let forgotten = sqlx::query!(
+                "DELETE FROM engine.told WHERE ctid = ANY (ARRAY(
+                     SELECT ctid FROM engine.told
+                     WHERE engine = $1 AND found_at < $3
+                       AND NOT EXISTS (SELECT FROM compline.parked_key
+                                       WHERE projection = $2 AND generation = 1)
+                     LIMIT $4
+                 ))",
+                self.engine,
+                checkpoint_name,
+                found_before,
+                FORGOTTEN_AT_ONCE,
+            )
+            .execute(&self.pool)
+            .await?;
+            outputs += forgotten.rows_affected();
+            if forgotten.rows_affected() == 0 {
+                break;
             }
         }
+        if outputs > 0 {
+            let engine = self.engine;
+            tracing::warn!(
+                engine,
+                outputs,
+                "what the log holds was not all decided again"
+            );
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// The last acknowledged offset of each output partition.
-async fn acknowledged(
-    engine: &'static str,
-    pool: &PgPool,
-) -> Result<HashMap<(Topic, Partition), Offset>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT topic, partition, acked_offset FROM engine.relay WHERE engine = $1",
-        engine
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            let place = (row.topic.parse().ok()?, Partition(row.partition));
-            Some((place, Offset(row.acked_offset)))
-        })
-        .collect())
-}
-
-/// The last number drawn for each output partition.
-async fn drawn(
-    engine: &'static str,
-    pool: &PgPool,
-) -> Result<HashMap<(Topic, Partition), u64>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT topic, partition, last_number FROM engine.counter WHERE engine = $1",
-        engine
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            let place = (row.topic.parse().ok()?, Partition(row.partition));
-            Some((place, u64::try_from(row.last_number).unwrap_or(0)))
-        })
-        .collect())
+    async fn remember_found(&self) -> Result<(), sqlx::Error> {
+        let found = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM engine.told WHERE engine = $1) AS "found!""#,
+            self.engine,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        self.found.store(found, Ordering::Release);
+        Ok(())
+    }
 }

@@ -29,6 +29,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Another process may decide without waking this one.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Least time between the starts of two rounds: what is decided meanwhile is told
+/// together.
+const PACE: Duration = Duration::from_millis(4);
+
 /// How often a process that does not relay tries to become the one that does.
 const LEAD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -123,17 +127,22 @@ impl Relay {
         epoch: i64,
     ) -> Result<(), RelayError> {
         let mut acked = Acked::new();
+        let mut next_round = Instant::now();
         loop {
+            tokio::time::sleep_until(next_round).await;
+            next_round = Instant::now() + PACE;
             // Looked at before the outbox is: what is decided until the stop is told.
             let stopping = self.stop.is_cancelled();
             let began = Instant::now();
             let decided = self.forget_and_look(conn, epoch, &acked).await?;
+            let telling = u64::try_from(decided.len()).unwrap_or(u64::MAX);
             // What is acknowledged is deleted with the next look, in one trip.
             acked = tokio::select! {
                 told = tell(appender, decided) => told?,
                 () = self.overdue() => return Ok(()),
             };
             if !acked.is_empty() {
+                metrics::counter!(metric::RELAYED, "engine" => self.engine).increment(telling);
                 metrics::histogram!(metric::RELAY_SECONDS, "engine" => self.engine)
                     .record(began.elapsed().as_secs_f64());
                 continue;
@@ -155,58 +164,14 @@ impl Relay {
         tokio::time::sleep(LAST_WORDS).await;
     }
 
-    /// Deletes what is acknowledged, and reads what stands behind it.
+    /// Deletes what is acknowledged, and reads what stands behind it: one statement,
+    /// for each trip to the database is a wait of everything that was decided since.
     async fn forget_and_look(
         &self,
         conn: &mut PgConnection,
         epoch: i64,
         acked: &Acked,
     ) -> Result<Vec<Decided>, RelayError> {
-        if !acked.is_empty() {
-            self.forget(conn, epoch, acked).await?;
-        }
-        let rows = sqlx::query!(
-            r#"SELECT relay.topic, relay.partition, head.number AS "number!", head.key AS "key!",
-                      head.event AS "event!"
-               FROM engine.relay CROSS JOIN LATERAL (
-                   SELECT number, key, event,
-                          sum(octet_length(event)) OVER (ORDER BY number) - octet_length(event) AS before
-                   FROM (SELECT number, key, event FROM engine.outbox
-                         WHERE outbox.engine = relay.engine AND outbox.topic = relay.topic
-                           AND outbox.partition = relay.partition
-                         ORDER BY number LIMIT $2) first
-               ) head
-               WHERE relay.engine = $1 AND head.before < $3
-               ORDER BY relay.topic, relay.partition, head.number"#,
-            self.engine,
-            ROUND_OUTPUTS,
-            ROUND_BYTES,
-        )
-        .fetch_all(conn)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Decided {
-                    topic: row.topic.parse().map_err(|error| {
-                        sqlx::Error::Decode(Box::<compline_event::catalogue::UnknownTopic>::new(
-                            error,
-                        ))
-                    })?,
-                    partition: Partition(row.partition),
-                    number: row.number,
-                    key: row.key.into(),
-                    event: row.event.into(),
-                })
-            })
-            .collect()
-    }
-
-    async fn forget(
-        &self,
-        conn: &mut PgConnection,
-        epoch: i64,
-        acked: &Acked,
-    ) -> Result<(), RelayError> {
         let mut topics = Vec::new();
         let mut partitions = Vec::new();
         let mut numbers = Vec::new();
@@ -217,41 +182,68 @@ impl Relay {
             numbers.push(*number);
             offsets.push(offset.0);
         }
-        let mut tx = conn.begin().await?;
-        let moved = sqlx::query!(
-            "UPDATE engine.relay SET acked_offset = acked.acked_offset
-             FROM UNNEST($3::text[], $4::int[], $5::bigint[]) AS acked (topic, partition, acked_offset)
-             WHERE relay.engine = $1 AND relay.epoch = $2
-               AND relay.topic = acked.topic AND relay.partition = acked.partition",
+        // All parts of the statement see the outbox as it was before: the last one
+        // passes over what the one before it deletes.
+        let rows = sqlx::query!(
+            r#"WITH acked AS (
+                   SELECT * FROM UNNEST($3::text[], $4::int[], $5::bigint[], $6::bigint[])
+                        AS acked (topic, partition, number, acked_offset)
+               ), moved AS (
+                   UPDATE engine.relay SET acked_offset = acked.acked_offset FROM acked
+                   WHERE relay.engine = $1 AND relay.epoch = $2
+                     AND relay.topic = acked.topic AND relay.partition = acked.partition
+                   RETURNING relay.topic, relay.partition, acked.number
+               ), forgotten AS (
+                   DELETE FROM engine.outbox USING moved
+                   WHERE outbox.engine = $1 AND outbox.topic = moved.topic
+                     AND outbox.partition = moved.partition AND outbox.number <= moved.number
+               )
+               SELECT relay.topic, relay.partition, relay.epoch AS "epoch!",
+                      head.number AS "number?", head.key AS "key?", head.event AS "event?"
+               FROM engine.relay LEFT JOIN acked USING (topic, partition)
+               LEFT JOIN LATERAL (
+                   SELECT number, key, event,
+                          sum(octet_length(event)) OVER (ORDER BY number) - octet_length(event) AS before
+                   FROM (SELECT number, key, event FROM engine.outbox
+                         WHERE outbox.engine = $1 AND outbox.topic = relay.topic
+                           AND outbox.partition = relay.partition
+                           AND outbox.number > coalesce(acked.number, 0)
+                         ORDER BY number LIMIT $7) first
+               ) head ON head.before < $8
+               WHERE relay.engine = $1
+               ORDER BY relay.topic, relay.partition, head.number"#,
             self.engine,
             epoch,
             &topics,
             &partitions,
+            &numbers,
             &offsets,
+            ROUND_OUTPUTS,
+            ROUND_BYTES,
         )
-        .execute(&mut *tx)
+        .fetch_all(conn)
         .await?;
-        if moved.rows_affected() != u64::try_from(acked.len()).unwrap_or(u64::MAX) {
+        if rows.iter().any(|row| row.epoch != epoch) {
             return Err(RelayError::Deposed {
                 engine: self.engine,
             });
         }
-        let forgotten = sqlx::query!(
-            "DELETE FROM engine.outbox
-             USING UNNEST($2::text[], $3::int[], $4::bigint[]) AS acked (topic, partition, number)
-             WHERE outbox.engine = $1 AND outbox.topic = acked.topic
-               AND outbox.partition = acked.partition AND outbox.number <= acked.number",
-            self.engine,
-            &topics,
-            &partitions,
-            &numbers,
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        metrics::counter!(metric::RELAYED, "engine" => self.engine)
-            .increment(forgotten.rows_affected());
-        Ok(())
+        rows.into_iter()
+            .filter_map(|row| Some((row.topic, row.partition, row.number?, row.key?, row.event?)))
+            .map(|(topic, partition, number, key, event)| {
+                Ok(Decided {
+                    topic: topic.parse().map_err(|error| {
+                        sqlx::Error::Decode(Box::<compline_event::catalogue::UnknownTopic>::new(
+                            error,
+                        ))
+                    })?,
+                    partition: Partition(partition),
+                    number,
+                    key: key.into(),
+                    event: event.into(),
+                })
+            })
+            .collect()
     }
 
     async fn pause(&self, time: Duration) {

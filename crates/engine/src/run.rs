@@ -14,7 +14,7 @@ use crate::{
     engine::Engine,
     fold::EngineFold,
     outbox::{Destination, Destinations},
-    recovery::{self, RecoveryError},
+    recovery::RecoveryError,
     relay::Relay,
     state_schema,
     timer::Timer,
@@ -88,8 +88,9 @@ impl<E: Engine> EngineRunner<E> {
             };
             (*topic, destination)
         }));
-        let fold = Arc::new(EngineFold::new(engine, destinations));
         let pool = database.pool(Role::Engine, &state_schema(E::NAME), config.max_connections);
+        let fold = EngineFold::new(engine, destinations, log.clone(), pool.clone());
+        let fold = Arc::new(fold);
         let mut loop_config = ProjectorConfig::new(checkpoint_name(E::NAME), 1);
         loop_config.batch_records = config.batch_records;
         loop_config.batch_bytes = config.batch_bytes;
@@ -110,12 +111,13 @@ impl<E: Engine> EngineRunner<E> {
     /// Runs until `stop`; batches in flight are finished and told.
     pub async fn run(self, stop: CancellationToken) -> Result<(), EngineError> {
         self.check_durability().await?;
-        recovery::check(E::NAME, &self.log, &self.pool)
-            .await
-            .map_err(|source| EngineError::Recovery {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            adopted = self.fold.recovery.adopt() => adopted.map_err(|source| EngineError::Recovery {
                 engine: E::NAME,
                 source,
-            })?;
+            })?,
+        }
         let loop_stop = stop.child_token();
         // The relay outlives the loop, to tell what its last batch decided.
         let relay_stop = CancellationToken::new();

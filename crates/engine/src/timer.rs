@@ -1,23 +1,25 @@
-//! What time alone brings, once everything before that time has been decided over.
+//! What time alone brings, and what was too much for a batch.
 //!
 //! An engine that was away for days may find, in the log, the very input that
 //! somebody was waiting for. To end the waiting by the clock before that input is
-//! read would decide otherwise than an engine that was there all along.
+//! read would decide otherwise than an engine that was there all along. So an
+//! engine is told up to when everything has been decided over; while a partition
+//! is behind, it is told nothing of time and does the rest.
 
 use std::{sync::Arc, time::Duration};
 
-use compline_event::{Offset, Partition, Topic};
 use compline_eventlog::{Log, LogError};
 use sqlx::PgPool;
 use time::OffsetDateTime;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkpoint_name,
-    engine::{Engine, Outputs},
+    engine::{Engine, Outputs, Tick},
     fold::EngineFold,
+    order::{Ends, describe, partitions},
     outbox::Unsendable,
+    recovery::RecoveryError,
 };
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -36,90 +38,114 @@ pub(crate) struct Timer<E> {
 enum TickError {
     #[error("the log: {0}")]
     Log(#[from] LogError),
+    #[error("what the log holds: {0}")]
+    Recovery(#[from] RecoveryError),
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
 }
 
-/// Where an input partition ended at some time.
-type Ends = Vec<(Topic, Partition, Offset)>;
+/// All that the log held at some time.
+struct Horizon {
+    at: OffsetDateTime,
+    /// The same moment by the database's clock.
+    database_at: OffsetDateTime,
+    ends: Ends,
+}
 
 impl<E: Engine> Timer<E> {
     /// Runs until `stop`. What fails is tried again at the next tick.
     pub(crate) async fn run(self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The one that is waited for; a newer one might never be reached.
+        let mut horizon = None;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let ticked = tokio::select! {
+            let done = tokio::select! {
                 () = self.stop.cancelled() => return,
-                ticked = self.tick() => ticked,
+                done = self.turn(&mut horizon) => done,
             };
-            if let Err(error) = ticked {
+            if let Err(error) = done {
                 tracing::warn!(engine = E::NAME, %error, "the timer's work is put off");
             }
         }
     }
 
-    async fn tick(&self) -> Result<(), String> {
-        let now = OffsetDateTime::now_utc();
-        let ends = self.ends().await.map_err(|error| error.to_string())?;
-        while !self
-            .passed(&ends)
-            .await
-            .map_err(|error| error.to_string())?
-        {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+    async fn turn(&self, awaited: &mut Option<Horizon>) -> Result<(), TickError> {
+        self.fold.recovery.adopt_if_gone_back().await?;
+        let horizon = match awaited.take() {
+            Some(horizon) => horizon,
+            None => self.look_out().await?,
+        };
+        let horizon = awaited.insert(horizon);
+        if !self.passed(&horizon.ends).await? {
+            self.work(None).await?;
+            if !self.passed_in_time(&horizon.ends).await? {
+                return Ok(());
+            }
         }
-        while self.once(now).await.map_err(|error| error.to_string())? {}
+        self.work(Some(horizon.at)).await?;
+        let (name, found_before) = (&self.fold.checkpoints.name, horizon.database_at);
+        self.fold.recovery.finish(name, found_before).await?;
+        *awaited = None;
         Ok(())
     }
 
-    async fn ends(&self) -> Result<Ends, compline_eventlog::LogError> {
-        let mut ends = Ends::new();
-        for topic in E::INPUTS {
-            for partition in Log::partitions(*topic) {
-                let bounds = self.log.bounds(*topic, partition).await?;
-                ends.push((*topic, partition, bounds.end));
+    async fn look_out(&self) -> Result<Horizon, TickError> {
+        let inputs: Vec<_> = partitions(E::INPUTS).collect();
+        // The times before the ends: the log may hold more than it did then, not
+        // less.
+        let (at, database_at) = (OffsetDateTime::now_utc(), self.fold.recovery.now().await?);
+        Ok(Horizon {
+            at,
+            database_at,
+            ends: self.log.ends(&inputs).await?,
+        })
+    }
+
+    /// Waits for as long as no other turn is due.
+    async fn passed_in_time(&self, ends: &Ends) -> Result<bool, sqlx::Error> {
+        let began = Instant::now();
+        while !self.passed(ends).await? {
+            if began.elapsed() + LOOK_INTERVAL > INTERVAL {
+                let reached = self.fold.checkpoints.read().await?;
+                let reason = describe(&reached.behind(ends));
+                tracing::warn!(engine = E::NAME, reason, "no waiting period ends");
+                return Ok(false);
             }
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(ends)
+        Ok(true)
     }
 
     /// Whether the engine, in whichever process, has decided over all below `ends`.
     async fn passed(&self, ends: &Ends) -> Result<bool, sqlx::Error> {
-        let rows = sqlx::query!(
-            "SELECT topic, partition, next_offset FROM compline.checkpoint
-             WHERE projection = $1 AND generation = 1",
-            checkpoint_name(E::NAME),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(ends.iter().all(|(topic, partition, end)| {
-            rows.iter().any(|row| {
-                row.topic == topic.as_str()
-                    && row.partition == partition.0
-                    && row.next_offset >= end.0
-            })
-        }))
+        let reached = self.fold.checkpoints.read().await?;
+        Ok(reached.behind(ends).is_empty())
     }
 
-    /// One transaction of the engine's timer; whether there may be more to do.
-    async fn once(&self, now: OffsetDateTime) -> Result<bool, TickError> {
+    async fn work(&self, decided_until: Option<OffsetDateTime>) -> Result<(), TickError> {
+        while self.once(decided_until).await? == Tick::More {}
+        Ok(())
+    }
+
+    /// One transaction of the engine's timer.
+    async fn once(&self, decided_until: Option<OffsetDateTime>) -> Result<Tick, TickError> {
         let mut tx = self.pool.begin().await?;
         let mut outputs = Outputs::default();
-        self.fold.engine.tick(&mut tx, now, &mut outputs).await?;
-        let said_something = !outputs.is_empty();
+        let engine = &self.fold.engine;
+        let ticked = engine.tick(&mut tx, decided_until, &mut outputs).await?;
         for output in outputs.since(0) {
             self.fold.destinations.check(output)?;
         }
         self.fold.seal(&mut tx, outputs).await?;
         tx.commit().await?;
         self.fold.decided.notify_one();
-        Ok(said_something)
+        Ok(ticked)
     }
 }

@@ -1,4 +1,5 @@
-//! Meta's ad account ids. Its APIs write `act_123`, its webhooks `123`.
+//! Meta's ad accounts: their ids, which its APIs write `act_123` and its webhooks
+//! `123`, and the names of their statuses.
 
 use std::{fmt, str::FromStr};
 
@@ -41,6 +42,24 @@ impl fmt::Display for AdAccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Meta's name of an `account_status`, where it has one. Source: its Marketing API
+/// reference, AdAccount.
+pub fn status_name(account_status: i32) -> Option<&'static str> {
+    Some(match account_status {
+        1 => "ACTIVE",
+        2 => "DISABLED",
+        3 => "UNSETTLED",
+        7 => "PENDING_RISK_REVIEW",
+        8 => "PENDING_SETTLEMENT",
+        9 => "IN_GRACE_PERIOD",
+        100 => "PENDING_CLOSURE",
+        101 => "CLOSED",
+        201 => "ANY_ACTIVE",
+        202 => "ANY_CLOSED",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

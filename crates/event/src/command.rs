@@ -9,14 +9,19 @@
 //! | request seen before | expected version | verdict |
 //! |---|---|---|
 //! | yes | any | `Repeated`: a retry, nothing changes |
-//! | no | absent, or the current one | `Effective` |
 //! | no | another | `Stale`: nothing changes but the request is remembered |
+//! | no | absent, or the current one | `Effective` |
+//! | no | the same, of a revocation that spares the last admin key and meets it ([`AdminKeys`]) | `LastAdmin`: as `Stale` |
 //!
 //! Requests are remembered per entity, because two entities may live on two
 //! partitions, between which there is no order: the same id on another entity is
 //! another request.
 
+mod admin_keys;
+
 use uuid::Uuid;
+
+pub use admin_keys::AdminKeys;
 
 use crate::{
     account::AdAccountId,
@@ -30,6 +35,8 @@ use crate::{
 pub enum Verdict {
     Effective,
     Stale,
+    /// Nobody could issue a key any more.
+    LastAdmin,
     Repeated,
 }
 

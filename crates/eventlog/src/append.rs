@@ -149,13 +149,6 @@ impl Appender {
             .await
     }
 
-    /// Waits until everything that was handed over so far has its answer.
-    pub async fn drain(&self) {
-        let all = u32::try_from(self.0.config.max_queued_records).expect("checked at the start");
-        // The semaphore is never closed.
-        let _ = self.0.records.acquire_many(all).await;
-    }
-
     async fn hand_over(
         &self,
         topic: Topic,
@@ -188,7 +181,7 @@ impl Appender {
             Ok(()) => Ok(Delivery {
                 topic,
                 told,
-                _appender: self.clone(),
+                appender: self.clone(),
             }),
             Err((error, _)) => Err(classify(topic, size, &error, || fatal_reason(producer))),
         }
@@ -219,6 +212,16 @@ impl Inner {
                 reason: "the queue of unacknowledged records is full".to_owned(),
             })
     }
+
+    /// The record whose failure ends the appender is told of that failure, and
+    /// those behind it that they were given up: all of it means the end.
+    fn explain(&self, error: AppendError) -> AppendError {
+        let producer = self.producer.as_ref().expect("taken only when dropped");
+        match (&error, fatal_reason(producer)) {
+            (AppendError::Unavailable { .. }, Some(reason)) => AppendError::Fatal { reason },
+            _ => error,
+        }
+    }
 }
 
 /// A record's share of the queue, given back when it has its answer.
@@ -234,7 +237,7 @@ pub struct Delivery {
     topic: Topic,
     told: oneshot::Receiver<Result<RecordId, AppendError>>,
     /// An appender that nobody holds gives up what it has not appended yet.
-    _appender: Appender,
+    appender: Appender,
 }
 
 impl Future for Delivery {
@@ -242,12 +245,13 @@ impl Future for Delivery {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.told).poll(context).map(|told| {
-            told.unwrap_or_else(|_| {
+            let told = told.unwrap_or_else(|_| {
                 Err(AppendError::Unavailable {
                     topic: self.topic,
                     reason: "the appender was closed before the answer".to_owned(),
                 })
-            })
+            });
+            told.map_err(|error| self.appender.0.explain(error))
         })
     }
 }

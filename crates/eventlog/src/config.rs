@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
-use serde::Deserialize;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use serde::{Deserialize, Deserializer};
 
 use crate::{LogError, TopicSpec};
 
@@ -23,31 +23,42 @@ pub struct LogConfig {
     #[serde(default = "one")]
     pub replication: u16,
     /// Further settings of librdkafka, such as `security.protocol` or
-    /// `sasl.username`. Those that the promises hang on are refused.
-    #[serde(default)]
+    /// `sasl.username`; only those that say how to reach the brokers. Dots may be
+    /// levels: `properties.security.protocol` is `properties."security.protocol"`.
+    #[serde(default, deserialize_with = "dotted")]
     pub properties: BTreeMap<String, String>,
 }
 
-/// What `properties` may not touch: another value would break a promise.
-const OURS: &[&str] = &[
-    "acks",
-    "request.required.acks",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "metadata.broker.list",
-    "delivery.timeout.ms",
-    "message.timeout.ms",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "group.id",
-    "group.protocol",
-    "isolation.level",
-    "message.max.bytes",
-    "partition.assignment.strategy",
-    "partitioner",
-    "transactional.id",
+/// What `properties` may hold: how to reach the brokers, how to prove who one is,
+/// and what to log of it. Everything else of librdkafka's is ours to set, for the
+/// promises and the bounds hang on it.
+const YOURS: &[&str] = &[
+    "api.version.",
+    "broker.address.",
+    "broker.version.fallback",
+    "client.dns.lookup",
+    "client.rack",
+    "connections.max.idle.ms",
+    "debug",
+    "https.ca.",
+    "metadata.recovery.",
+    "reconnect.backoff.",
+    "sasl.",
+    "security.",
+    "socket.",
+    "ssl.",
 ];
+
+/// Settings of librdkafka whose values people may read in an error.
+pub(crate) fn is_plain(key: &str) -> bool {
+    let secret = [
+        "password", "secret", "key", "jaas", "pem", "token", "config",
+    ];
+    let told = ["sasl.mechanism", "sasl.mechanisms", "sasl.username"];
+    // A misspelt one may be meant for a secret.
+    (!key.starts_with("sasl.") || told.contains(&key))
+        && !secret.iter().any(|word| key.contains(word))
+}
 
 fn one() -> u16 {
     1
@@ -64,7 +75,8 @@ impl LogConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), LogError> {
+    /// Refuses what no client could be made with, by its key.
+    pub fn check(&self) -> Result<(), LogError> {
         let refuse = |key: &str, found: &str, reason: &str| {
             Err(LogError::Config {
                 key: key.to_owned(),
@@ -87,9 +99,22 @@ impl LogConfig {
             let found = self.replication.to_string();
             return refuse("replication", &found, "it is 1 to 10");
         }
-        if let Some(key) = self.properties.keys().find(|k| OURS.contains(&k.as_str())) {
-            let reason = "compline sets it: its promises hang on it";
-            return refuse(&format!("properties.{key}"), &self.properties[key], reason);
+        for (key, value) in &self.properties {
+            let name = format!("properties.{key}");
+            if !YOURS.iter().any(|yours| key.starts_with(yours)) {
+                let yours = YOURS.join(", ");
+                let reason = format!("only how to reach the brokers may be set: {yours}");
+                return refuse(&name, "[redacted]", &reason);
+            }
+            let mut alone = ClientConfig::new();
+            let set = alone.set(key, value).create_native_config();
+            let Err(KafkaError::ClientConfig(_, reason, ..)) = set else {
+                continue;
+            };
+            return match is_plain(key) {
+                true => refuse(&name, value, &reason),
+                false => refuse(&name, "[redacted]", "librdkafka does not take it"),
+            };
         }
         Ok(())
     }
@@ -138,6 +163,37 @@ impl LogConfig {
     }
 }
 
+/// Names with dots, where a dot may also be a level: in a file it is one unless the
+/// name is quoted, and in the environment it always is.
+fn dotted<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    fn flatten(level: BTreeMap<String, Node>, above: &str, into: &mut BTreeMap<String, String>) {
+        for (name, node) in level {
+            let name = format!("{above}{name}");
+            match node {
+                Node::Level(below) => flatten(below, &format!("{name}."), into),
+                Node::Text(text) => drop(into.insert(name, text)),
+                Node::Number(number) => drop(into.insert(name, number.to_string())),
+                Node::Truth(truth) => drop(into.insert(name, truth.to_string())),
+            }
+        }
+    }
+    let mut properties = BTreeMap::new();
+    flatten(BTreeMap::deserialize(from)?, "", &mut properties);
+    Ok(properties)
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "text, a number, true or false, or a table of them"
+)]
+enum Node {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+    Level(BTreeMap<String, Node>),
+}
+
 /// Properties may hold passwords.
 impl fmt::Debug for LogConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,20 +215,40 @@ impl fmt::Debug for LogConfig {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_promises_hang_on_is_refused_and_named() {
+    fn with(key: &str, value: &str) -> LogConfig {
         let mut config = LogConfig::new("127.0.0.1:9092");
-        config.properties.insert("acks".into(), "1".into());
-        let error = config.check().unwrap_err().to_string();
-        assert!(error.contains("properties.acks"), "{error}");
+        config.properties.insert(key.into(), value.into());
+        config
+    }
+
+    #[test]
+    fn only_the_way_to_the_brokers_may_be_set_and_no_secret_is_told() {
+        for (key, value) in [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.password", "hunter2"),
+            ("socket.timeout.ms", "1000"),
+        ] {
+            with(key, value).check().unwrap();
+        }
+        for (key, told) in [
+            ("acks", false),
+            ("max.in.flight.requests.per.connection", false),
+            ("plugin.library.paths", false),
+            ("session.timeout.ms", false),
+            ("sasl.pasword", false),
+            ("ssl.key.pasword", false),
+            ("security.protocol", true),
+            ("socket.timeout.mss", true),
+        ] {
+            let error = with(key, "hunter2").check().unwrap_err().to_string();
+            assert!(error.contains(&format!("properties.{key} ")), "{error}");
+            assert_eq!(error.contains("hunter2"), told, "{error}");
+        }
     }
 
     #[test]
     fn a_password_is_not_printed() {
-        let mut config = LogConfig::new("127.0.0.1:9092");
-        config
-            .properties
-            .insert("sasl.password".into(), "hunter2".into());
+        let config = with("sasl.password", "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -3,7 +3,7 @@
 use compline_event::{DecodeError, Offset, Partition, RecordId, Topic};
 use rdkafka::error::KafkaError;
 
-use crate::Bounds;
+use crate::{Bounds, config::is_plain};
 
 /// The log's set-up, its administration, its groups.
 #[derive(Debug, thiserror::Error)]
@@ -118,13 +118,10 @@ impl LogError {
 
         if let KafkaError::ClientConfig(_, reason, key, found) = source {
             // librdkafka's sentence repeats the value, which may be a password.
-            let secret = ["password", "secret", "key", "jaas"]
-                .iter()
-                .any(|word| key.contains(word));
-            let (found, reason) = if secret {
-                ("[redacted]".to_owned(), "not accepted".to_owned())
-            } else {
+            let (found, reason) = if is_plain(&key) {
                 (found, reason)
+            } else {
+                ("[redacted]".to_owned(), "not accepted".to_owned())
             };
             return LogError::Config { key, found, reason };
         }

@@ -1,8 +1,10 @@
-//! One batch, one READ COMMITTED transaction: fence, marks, parked keys, rows.
+//! One READ COMMITTED transaction: fences, marks, parked keys, rows.
 
-use compline_event::Recorded;
+use compline_event::{EventId, Offset, Recorded};
 use compline_eventlog::Record;
-use compline_readmodel::{Advance, Fault, Fence, Marks, classify, park};
+use compline_readmodel::{
+    Advance, Fault, Fence, Marks, Move, Place, checkpoint, classify, mark, park,
+};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -12,7 +14,16 @@ use crate::{
     fold::Fold,
 };
 
-/// What became of a batch.
+/// Records of one partition that begin where its fence stands.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) fence: Fence,
+    pub(crate) records: Vec<Record>,
+    /// What has to be applied before these records has been.
+    pub(crate) is_ready: bool,
+}
+
+/// What became of a batch that was committed alone.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Committed(Counts),
@@ -29,41 +40,54 @@ pub(crate) struct Counts {
     pub(crate) parked: usize,
 }
 
-/// Applies `records`, which begin at the fence's offset, and moves the fence
-/// behind them. Whatever is poison is parked on the way.
+/// Applies a batch and moves its fence behind it. Whatever is poison is parked on
+/// the way.
 ///
 /// # Errors
 /// What is transient; the transaction was rolled back.
-pub(crate) async fn commit<F: Fold>(
+pub(crate) async fn alone<F: Fold>(
     conn: &mut PgConnection,
     fold: &F,
-    fence: &mut Fence,
-    records: &[Record],
+    batch: &mut Batch,
 ) -> Result<Outcome, sqlx::Error> {
     let mut poison = Poison::new();
     loop {
-        match attempt(conn, fold, fence, records, &mut poison).await {
-            Ok(outcome) => return Ok(outcome),
-            Err(Failed::Fold) => {}
+        match attempt(conn, fold, std::slice::from_mut(batch), &poison).await {
+            Ok(counts) => return Ok(Outcome::Committed(counts[0])),
+            Err(Failed::FenceLost) => return Ok(Outcome::FenceLost),
+            Err(Failed::Hole(hole)) => return Ok(Outcome::Hole(hole)),
+            Err(Failed::Fold(found)) => poison.extend(found),
             Err(Failed::Refused(events, error)) => {
                 let found = culprit::find(conn, fold, &events, &error).await?;
-                tracing::warn!(
-                    projection = fold.name(),
-                    offset = found.offset.0,
-                    reason = found.reason,
-                    "an event can never be stored, its key is parked"
-                );
                 poison.insert(found.offset, found.reason);
             }
             Err(Failed::Transient(error)) => return Err(error),
         }
+        for (offset, reason) in &poison {
+            tracing::warn!(projection = fold.name(), topic = %batch.fence.place.topic,
+                partition = %batch.fence.place.partition, %offset, reason,
+                "an event can never be applied, its key is parked");
+        }
     }
 }
 
+/// Applies batches of several partitions in one transaction, or nothing of them:
+/// `None` when one of them has to be looked at alone.
+pub(crate) async fn together<F: Fold>(
+    conn: &mut PgConnection,
+    fold: &F,
+    batches: &mut [Batch],
+) -> Option<Vec<Counts>> {
+    attempt(conn, fold, batches, &Poison::new()).await.ok()
+}
+
+/// Why nothing was written.
 #[derive(Debug)]
 enum Failed {
-    /// An event cannot be read or folded; it is in the poison now.
-    Fold,
+    FenceLost,
+    Hole(Hole),
+    /// Events cannot be read or folded.
+    Fold(Poison),
     /// Postgres refused what these events say.
     Refused(Vec<Recorded>, sqlx::Error),
     Transient(sqlx::Error),
@@ -87,95 +111,119 @@ impl From<sqlx::Error> for Failed {
 async fn attempt<F: Fold>(
     conn: &mut PgConnection,
     fold: &F,
-    fence: &mut Fence,
-    records: &[Record],
-    poison: &mut Poison,
-) -> Result<Outcome, Failed> {
-    let last = records.last().expect("a batch has at least one record");
-    let (to, last_event_id) = (last.at.offset.next(), last.event_id());
+    batches: &mut [Batch],
+    poison: &Poison,
+) -> Result<Vec<Counts>, Failed> {
     let mut tx = conn.begin().await?;
-    if fence.advance(&mut tx, to, last_event_id).await? == Advance::Lost {
-        tx.rollback().await?;
-        return Ok(Outcome::FenceLost);
-    }
-    let mut marks = Marks::load(&mut tx, &fence.place).await?;
-    let parked = park::keys(&mut tx, &fence.place).await?;
-    let sifted = match sift(records, &mut marks, parked, poison) {
-        Ok(sifted) => sifted,
-        Err(hole) => {
-            tx.rollback().await?;
-            return Ok(Outcome::Hole(hole));
-        }
-    };
-    let Some(events) = decode(records, &sifted, poison) else {
-        tx.rollback().await?;
-        return Err(Failed::Fold);
-    };
-    // What the fold stores comes last: an engine's counters are locked there, and
-    // a lock is held until the commit.
-    write_parks(&mut tx, fence, &sifted).await?;
-    marks.store(&mut tx, &fence.place).await?;
-    if !events.is_empty() {
-        let mut rows = match fold.load(&mut tx, &events).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tx.rollback().await?;
-                return Err(Failed::of(events, error));
+    match write(&mut tx, fold, batches, poison).await {
+        Ok(counts) => {
+            tx.commit().await?;
+            for Batch { fence, records, .. } in batches {
+                (fence.next_offset, fence.last_event_id) = end_of(records);
             }
-        };
-        for event in &events {
-            if let Err(error) = fold.apply(&mut rows, event) {
-                tracing::warn!(
-                    projection = fold.name(),
-                    at = %event.at,
-                    event_id = %event.envelope.event_id,
-                    reason = %error,
-                    "an event can never be applied, its key is parked"
-                );
-                poison.insert(event.at.offset, error.reason);
-                tx.rollback().await?;
-                return Err(Failed::Fold);
-            }
+            Ok(counts)
         }
-        if let Err(error) = fold.store(&mut tx, rows).await {
+        Err(failed) => {
             tx.rollback().await?;
-            return Err(Failed::of(events, error));
+            Err(failed)
         }
     }
-    tx.commit().await?;
-
-    fence.next_offset = to;
-    fence.last_event_id = last_event_id;
-    Ok(Outcome::Committed(Counts {
-        applied: events.len(),
-        dropped: sifted.dropped,
-        parked: sifted.newly_parked.len() + sifted.joined.len(),
-    }))
 }
 
-/// The events to apply; `None` when one cannot be read, which is poison then.
-fn decode(records: &[Record], sifted: &Sifted, poison: &mut Poison) -> Option<Vec<Recorded>> {
-    let mut events = Vec::with_capacity(sifted.apply.len());
+async fn write<F: Fold>(
+    conn: &mut PgConnection,
+    fold: &F,
+    batches: &[Batch],
+    poison: &Poison,
+) -> Result<Vec<Counts>, Failed> {
+    let moves: Vec<Move<'_>> = batches
+        .iter()
+        .map(|Batch { fence, records, .. }| {
+            let (to, last_event_id) = end_of(records);
+            Move {
+                fence,
+                to,
+                last_event_id,
+            }
+        })
+        .collect();
+    if checkpoint::advance(conn, &moves).await? == Advance::Lost {
+        return Err(Failed::FenceLost);
+    }
+    let places: Vec<&Place> = batches.iter().map(|batch| &batch.fence.place).collect();
+    let mut marks = match batches.iter().any(has_outputs) {
+        true => mark::load(conn, &places).await?,
+        false => vec![Marks::default(); places.len()],
+    };
+    let parked = park::keys(conn, &places).await?;
+
+    let mut events = Vec::new();
+    let mut counts = Vec::new();
+    for ((batch, marks), parked) in batches.iter().zip(&mut marks).zip(parked) {
+        let sifted = sift(&batch.records, marks, parked, poison).map_err(Failed::Hole)?;
+        let applied_before = events.len();
+        decode(&batch.records, &sifted, &mut events).map_err(Failed::Fold)?;
+        write_parks(conn, &batch.fence.place, &sifted).await?;
+        counts.push(Counts {
+            applied: events.len() - applied_before,
+            dropped: sifted.dropped,
+            parked: sifted.newly_parked.len() + sifted.joined.len(),
+        });
+    }
+    mark::store(conn, places.into_iter().zip(&marks)).await?;
+    if events.is_empty() {
+        return Ok(counts);
+    }
+    // What the fold stores comes last: an engine's counters are locked there, and
+    // a lock is held until the commit.
+    let mut rows = match fold.load(conn, &events).await {
+        Ok(rows) => rows,
+        Err(error) => return Err(Failed::of(events, error)),
+    };
+    for event in &events {
+        fold.apply(&mut rows, event)
+            .map_err(|error| Failed::Fold(Poison::from([(event.at.offset, error.reason)])))?;
+    }
+    match fold.store(conn, rows).await {
+        Ok(()) => Ok(counts),
+        Err(error) => Err(Failed::of(events, error)),
+    }
+}
+
+fn has_outputs(batch: &Batch) -> bool {
+    batch.records.iter().any(|record| record.stamp().is_some())
+}
+
+fn end_of(records: &[Record]) -> (Offset, Option<EventId>) {
+    let last = records.last().expect("a batch has at least one record");
+    (last.at.offset.next(), last.event_id())
+}
+
+/// Adds the events to apply; those that cannot be read are poison.
+fn decode(records: &[Record], sifted: &Sifted, events: &mut Vec<Recorded>) -> Result<(), Poison> {
+    let mut poison = Poison::new();
     for index in &sifted.apply {
         let record = &records[*index];
         match record.decode() {
             Ok(event) => events.push(event),
             Err(error) => {
-                tracing::warn!(at = %record.at, %error, "a record is no event, its key is parked");
                 poison.insert(record.at.offset, chain(&error));
             }
         }
     }
-    (events.len() == sifted.apply.len()).then_some(events)
+    match poison.is_empty() {
+        true => Ok(()),
+        false => Err(poison),
+    }
 }
 
 async fn write_parks(
     conn: &mut PgConnection,
-    fence: &Fence,
+    place: &Place,
     sifted: &Sifted,
 ) -> Result<(), sqlx::Error> {
     for parked in &sifted.newly_parked {
-        park::park(conn, &fence.place, parked, CODE_VERSION).await?;
+        park::park(conn, place, parked, CODE_VERSION).await?;
     }
-    park::join(conn, &fence.place, &sifted.joined).await
+    park::join(conn, place, &sifted.joined).await
 }

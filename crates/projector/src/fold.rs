@@ -31,6 +31,36 @@ pub trait Fold: Send + Sync + 'static {
 
     /// Called after each commit.
     fn committed(&self) {}
+
+    /// Called after a partition was claimed, and when its checkpoint was found
+    /// elsewhere than it was left: the database may be older than what is
+    /// remembered, or than the log.
+    fn claimed(&self) -> impl Future<Output = Result<(), PutOff>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Comes back when records of `topic` that were just read may be applied, and
+    /// tells `waits` meanwhile why not yet. Dropped when the partition is taken
+    /// away.
+    fn ready(
+        &self,
+        _topic: Topic,
+        _waits: &(dyn Fn(String) + Sync),
+    ) -> impl Future<Output = Result<(), PutOff>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// What a fold needs beside its rows cannot be had: the partition begins anew
+/// after a back-off.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct PutOff(Box<dyn std::error::Error + Send + Sync>);
+
+impl PutOff {
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
 }
 
 /// A projection as a fold.

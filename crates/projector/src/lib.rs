@@ -14,6 +14,7 @@
 
 mod batch;
 mod commit;
+mod committer;
 mod culprit;
 mod fold;
 pub mod metric;
@@ -21,7 +22,7 @@ mod owner;
 mod run;
 mod status;
 
-pub use fold::{Fold, ProjectionFold};
+pub use fold::{Fold, ProjectionFold, PutOff};
 pub use run::{Projector, ProjectorConfig, ProjectorError};
 pub use status::{PartitionState, Status};
 

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place, fault};
+use compline_readmodel::{Fence, Place};
 use rand::Rng as _;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::chain,
-    commit::{self, Outcome},
+    commit::{Batch, Outcome},
+    committer::{Committer, Reply, Turn, Uncommitted},
     fold::Fold,
     metric,
     run::Starter,
@@ -46,6 +47,18 @@ impl BatchLimits {
         }
     }
 
+    fn without(self, records: &[Record]) -> Self {
+        let bytes: usize = records.iter().map(Record::size).sum();
+        Self {
+            records: self.records.saturating_sub(records.len()),
+            bytes: self.bytes.saturating_sub(bytes),
+        }
+    }
+
+    fn is_full(self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
+
     fn doubled(self, most: Self) -> Self {
         Self {
             records: self.records.saturating_mul(2).min(most.records),
@@ -61,8 +74,11 @@ pub(crate) struct Owner<F> {
     pub(crate) pool: PgPool,
     pub(crate) place: Place,
     pub(crate) starter: Starter,
+    pub(crate) committer: Committer,
     pub(crate) status: Status,
     pub(crate) limits: BatchLimits,
+    /// Since the last batch that was committed.
+    pub(crate) had_trouble: bool,
     /// Cancelled when the partition is taken away or the process stops. A batch
     /// in flight is finished first.
     pub(crate) stop: CancellationToken,
@@ -82,6 +98,17 @@ enum End {
 impl<E: std::error::Error> From<E> for End {
     fn from(error: E) -> Self {
         End::Again(chain(&error))
+    }
+}
+
+impl End {
+    fn of(uncommitted: Uncommitted) -> Self {
+        match uncommitted {
+            Uncommitted::TooLong(reason) => End::TooLong(reason),
+            Uncommitted::Transient(reason) => End::Again(reason),
+            Uncommitted::Early(_) => End::Again("it has to wait for other inputs".to_owned()),
+            Uncommitted::Panicked => End::Halt("a batch's fold panicked".to_owned()),
+        }
     }
 }
 
@@ -112,6 +139,7 @@ impl<F: Fold> Owner<F> {
                     break;
                 }
                 End::Again(reason) | End::TooLong(reason) => {
+                    self.had_trouble = true;
                     tracing::warn!(projection = self.fold.name(), %topic, %partition, reason,
                         "the partition begins anew after a back-off");
                     metrics::counter!(metric::RETRIES, "projection" => self.place.projection.clone())
@@ -142,6 +170,7 @@ impl<F: Fold> Owner<F> {
     /// Claims the partition and applies batches until something ends it.
     async fn follow(&mut self, most: BatchLimits) -> Result<End, End> {
         let mut fence = self.claim().await?;
+        self.prepare().await?;
         let mut reader = self.open(&fence).await?;
         loop {
             self.set(PartitionState::Running {
@@ -152,22 +181,71 @@ impl<F: Fold> Owner<F> {
                 () = self.stop.cancelled() => return Ok(End::Stopped),
                 records = reader.next_batch(self.limits.records, self.limits.bytes) => records,
             };
-            let records = match records {
-                Ok(records) => records,
-                Err(ReadError::Revoked { .. }) => return Ok(End::Stopped),
-                Err(error @ ReadError::OutOfRange { .. }) => {
-                    return Ok(End::Halt(format!(
-                        "{error}; see the operator page on a cut log"
-                    )));
-                }
-                Err(error @ ReadError::Transient { .. }) => return Err(error.into()),
-            };
-            if self.commit(&mut fence, &records).await? {
+            let records = records.map_err(unreadable)?;
+            let (turn, records, failed) = self.gather(&mut reader, records).await?;
+            if self.commit(turn, &mut fence, records).await? {
                 self.limits = self.limits.doubled(most);
+                self.had_trouble = false;
             } else {
                 self.look_again(&mut fence).await?;
+                self.prepare().await?;
                 reader.seek(fence.next_offset)?;
             }
+            if let Some(error) = failed {
+                return Err(unreadable(error));
+            }
+        }
+    }
+
+    /// Waits for the partition's turn, and reads on meanwhile. An error of the
+    /// reading is told beside what was read before it.
+    async fn gather(
+        &self,
+        reader: &mut PartitionReader,
+        mut records: Vec<Record>,
+    ) -> Result<(Turn, Vec<Record>, Option<ReadError>), End> {
+        let mut failed = None;
+        let mut queued = self
+            .committer
+            .queue(self.place.topic, records.len(), self.had_trouble)
+            .await?;
+        loop {
+            let left = self.limits.without(&records);
+            tokio::select! {
+                biased;
+                turn = queued.turn() => return Ok((turn?, records, failed)),
+                more = reader.next_batch(left.records, left.bytes),
+                    if failed.is_none() && !left.is_full() => match more {
+                    Ok(more) => {
+                        records.extend(more);
+                        queued.has(records.len());
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+        }
+    }
+
+    /// Nothing is read meanwhile: what is ready then is what was read before.
+    async fn commit_when_ready(&self, mut batch: Batch) -> Result<Reply, End> {
+        let waits = |reason| self.set(PartitionState::Waiting { reason });
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(End::Stopped),
+            ready = self.fold.ready(self.place.topic, &waits) => ready?,
+        }
+        batch.is_ready = true;
+        let mut queued = self
+            .committer
+            .queue(self.place.topic, batch.records.len(), self.had_trouble)
+            .await?;
+        Ok(queued.turn().await?.commit(batch).await)
+    }
+
+    async fn prepare(&self) -> Result<(), End> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(End::Stopped),
+            prepared = self.fold.claimed() => Ok(prepared?),
         }
     }
 
@@ -220,43 +298,37 @@ impl<F: Fold> Owner<F> {
     }
 
     /// `false` when the fence was lost.
-    async fn commit(&self, fence: &mut Fence, records: &[Record]) -> Result<bool, End> {
-        let began = Instant::now();
-        let mut conn = self.pool.acquire().await?;
-        let outcome = commit::commit(&mut conn, &*self.fold, fence, records)
-            .await
-            .map_err(|error| match fault::took_too_long(&error) {
-                true => End::TooLong(chain(&error)),
-                false => End::from(error),
-            })?;
-        let projection = || self.place.projection.clone();
-        let counts = match outcome {
-            Outcome::Committed(counts) => counts,
+    async fn commit(
+        &self,
+        turn: Turn,
+        fence: &mut Fence,
+        records: Vec<Record>,
+    ) -> Result<bool, End> {
+        let batch = Batch {
+            fence: fence.clone(),
+            records,
+            is_ready: false,
+        };
+        let committed = match turn.commit(batch).await {
+            Err(Uncommitted::Early(batch)) => self.commit_when_ready(batch).await?,
+            committed => committed,
+        };
+        let (batch, outcome) = committed.map_err(End::of)?;
+        match outcome {
+            Outcome::Committed(_) => {
+                *fence = batch.fence;
+                Ok(true)
+            }
             Outcome::FenceLost => {
-                metrics::counter!(metric::FENCES_LOST, "projection" => projection()).increment(1);
-                return Ok(false);
+                metrics::counter!(metric::FENCES_LOST, "projection" => self.place.projection.clone())
+                    .increment(1);
+                Ok(false)
             }
-            Outcome::Hole(hole) => {
-                return Err(End::Halt(format!(
-                    "output {} of {} is missing: offset {} carries {}",
-                    hole.expected, hole.producer, hole.offset, hole.found
-                )));
-            }
-        };
-        self.fold.committed();
-        let count = |name: &'static str, count: usize| {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            metrics::counter!(name, "projection" => projection()).increment(count);
-        };
-        count(metric::EVENTS, counts.applied);
-        count(metric::DROPPED, counts.dropped);
-        count(metric::PARKED, counts.parked);
-        #[allow(clippy::cast_precision_loss)]
-        metrics::histogram!(metric::BATCH_SIZE, "projection" => projection())
-            .record(records.len() as f64);
-        metrics::histogram!(metric::COMMIT_SECONDS, "projection" => projection())
-            .record(began.elapsed().as_secs_f64());
-        Ok(true)
+            Outcome::Hole(hole) => Err(End::Halt(format!(
+                "output {} of {} is missing: offset {} carries {}",
+                hole.expected, hole.producer, hole.offset, hole.found
+            ))),
+        }
     }
 
     /// The table of `readmodel::checkpoint`, from its second row on.
@@ -280,5 +352,15 @@ impl<F: Fold> Owner<F> {
     fn set(&self, state: PartitionState) {
         self.status
             .set(self.place.topic, self.place.partition, state);
+    }
+}
+
+fn unreadable(error: ReadError) -> End {
+    match error {
+        ReadError::Revoked { .. } => End::Stopped,
+        ReadError::OutOfRange { .. } => {
+            End::Halt(format!("{error}; see the operator page on a cut log"))
+        }
+        ReadError::Transient { .. } => error.into(),
     }
 }

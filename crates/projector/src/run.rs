@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    committer::{Committer, Cut},
     fold::Fold,
     owner::{BatchLimits, Owner},
     status::{PartitionState, Status},
@@ -26,6 +27,11 @@ const REQUESTS: usize = 256;
 /// durable write for the log, and nothing of ours reads it.
 const HINT_INTERVAL: Duration = Duration::from_secs(2);
 
+/// A transaction of one record costs what one of fifty costs; without a pace,
+/// many small ones keep processors busy on which the next step waits. Less often
+/// than this, nobody waits for it.
+const PACE: Duration = Duration::from_millis(8);
+
 #[derive(Clone, Debug)]
 pub struct ProjectorConfig {
     /// The consumer group that shares the work.
@@ -35,6 +41,11 @@ pub struct ProjectorConfig {
     pub batch_records: usize,
     /// Most bytes of keys and values in one transaction.
     pub batch_bytes: usize,
+    /// Most transactions that run at once.
+    pub transactions: usize,
+    /// Least time between the starts of two transactions that are not full: what
+    /// comes meanwhile shares the next one.
+    pub pace: Duration,
     pub consumer: ConsumerConfig,
 }
 
@@ -46,6 +57,8 @@ impl ProjectorConfig {
             generation,
             batch_records: 2_000,
             batch_bytes: 16 * 1024 * 1024,
+            transactions: 2,
+            pace: PACE,
             consumer: ConsumerConfig::default(),
         }
     }
@@ -105,9 +118,19 @@ impl<F: Fold> Projector<F> {
         let mut hints = tokio::time::interval(HINT_INTERVAL);
         hints.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut hinted = BTreeMap::new();
+        let (committer, _committing) = Committer::start(
+            self.fold.clone(),
+            self.pool.clone(),
+            Cut {
+                records: self.config.batch_records,
+                at_once: self.config.transactions,
+                pace: self.config.pace,
+            },
+        );
         let mut owners = Owners {
             projector: &self,
             starter: Starter { requests },
+            committer,
             running: HashMap::new(),
         };
         let ended = loop {
@@ -139,6 +162,7 @@ impl<F: Fold> Projector<F> {
 struct Owners<'a, F> {
     projector: &'a Projector<F>,
     starter: Starter,
+    committer: Committer,
     running: HashMap<(Topic, Partition), (CancellationToken, AbortOnDropHandle<()>)>,
 }
 
@@ -158,11 +182,13 @@ impl<F: Fold> Owners<'_, F> {
                     partition: *partition,
                 },
                 starter: self.starter.clone(),
+                committer: self.committer.clone(),
                 status: self.projector.status.clone(),
                 limits: BatchLimits {
                     records: config.batch_records,
                     bytes: config.batch_bytes,
                 },
+                had_trouble: false,
                 stop: stop.clone(),
             };
             let watched = watch(owner, self.projector.status.clone());

@@ -13,6 +13,10 @@ pub enum PartitionState {
     Running {
         next_offset: Offset,
     },
+    /// What it has read must not be applied before something else is.
+    Waiting {
+        reason: String,
+    },
     /// A transient failure; it goes on by itself.
     Retrying {
         reason: String,

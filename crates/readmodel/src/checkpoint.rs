@@ -7,8 +7,6 @@
 //! | other epoch, group still assigns us | another owner was here, perhaps a late one | claims again after a back-off |
 //! | other epoch, group took it away | the partition is another's | drops it |
 
-use std::collections::HashMap;
-
 use compline_event::{EventId, Offset, Partition, Topic};
 use sqlx::{Connection as _, PgConnection};
 
@@ -22,6 +20,38 @@ pub struct Place {
     pub generation: Generation,
     pub topic: Topic,
     pub partition: Partition,
+}
+
+/// Places of one projection's generation, as statements want them.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) projection: String,
+    pub(crate) generation: Generation,
+    pub(crate) topics: Vec<String>,
+    pub(crate) partitions: Vec<i32>,
+}
+
+impl Places {
+    pub(crate) fn of(places: &[&Place]) -> Self {
+        let Some(first) = places.first() else {
+            return Self::default();
+        };
+        debug_assert!(places.iter().all(|place| {
+            (&place.projection, place.generation) == (&first.projection, first.generation)
+        }));
+        Self {
+            projection: first.projection.clone(),
+            generation: first.generation,
+            topics: places.iter().map(|p| p.topic.as_str().to_owned()).collect(),
+            partitions: places.iter().map(|p| p.partition.0).collect(),
+        }
+    }
+
+    /// Which of the places a row belongs to.
+    pub(crate) fn index(&self, topic: &str, partition: i32) -> Option<usize> {
+        let mut at = self.topics.iter().zip(&self.partitions);
+        at.position(|(t, p)| t == topic && *p == partition)
+    }
 }
 
 /// Counts the owners of a place; an older one finds the row changed.
@@ -101,154 +131,53 @@ impl Fence {
             last_event_id: row.last_event_id.map(EventId::new),
         }))
     }
-
-    /// Moves the checkpoint from where this fence stands. The first statement of
-    /// the batch's READ COMMITTED transaction: until it ends nobody else moves it.
-    pub async fn advance(
-        &self,
-        conn: &mut PgConnection,
-        to: Offset,
-        last_event_id: Option<EventId>,
-    ) -> Result<Advance, sqlx::Error> {
-        let done = sqlx::query!(
-            "UPDATE compline.checkpoint SET next_offset = $5, last_event_id = $6
-             WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4
-               AND next_offset = $7 AND epoch = $8",
-            self.place.projection,
-            self.place.generation,
-            self.place.topic.as_str(),
-            self.place.partition.0,
-            to.0,
-            last_event_id.map(EventId::as_uuid),
-            self.next_offset.0,
-            self.epoch.0,
-        )
-        .execute(conn)
-        .await?;
-        Ok(match done.rows_affected() {
-            1 => Advance::Moved,
-            _ => Advance::Lost,
-        })
-    }
 }
 
-/// The last output number that a place has taken from each producer.
-///
-/// | number | taken before | verdict |
-/// |---|---|---|
-/// | any | none | `Take`: the first one ever seen sets the mark |
-/// | mark + 1 | mark | `Take` |
-/// | ≤ mark | mark | `Drop`: a repeat |
-/// | > mark + 1 | mark | `Hole`: the partition stops |
-#[derive(Clone, Debug, Default)]
-pub struct Marks {
-    numbers: HashMap<String, u64>,
-    touched: bool,
+/// A fence, and where its checkpoint is to stand next.
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'a> {
+    pub fence: &'a Fence,
+    pub to: Offset,
+    /// Of the record before `to`.
+    pub last_event_id: Option<EventId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    Take,
-    Drop,
-    /// The number that should have come.
-    Hole {
-        expected: u64,
-    },
-}
-
-impl Marks {
-    pub fn new(numbers: impl IntoIterator<Item = (String, u64)>) -> Self {
-        Self {
-            numbers: numbers.into_iter().collect(),
-            touched: false,
-        }
+/// Moves checkpoints of one projection's generation, all or none of them, from
+/// where their fences stand. The first statement of a batch's READ COMMITTED
+/// transaction: until it ends nobody else moves them.
+pub async fn advance(conn: &mut PgConnection, moves: &[Move<'_>]) -> Result<Advance, sqlx::Error> {
+    let places: Vec<&Place> = moves.iter().map(|each| &each.fence.place).collect();
+    let of = Places::of(&places);
+    let (mut to, mut ids) = (Vec::new(), Vec::new());
+    let (mut from, mut epochs) = (Vec::new(), Vec::new());
+    for each in moves {
+        to.push(each.to.0);
+        ids.push(each.last_event_id.map(EventId::as_uuid));
+        from.push(each.fence.next_offset.0);
+        epochs.push(each.fence.epoch.0);
     }
-
-    /// Decides over one output and moves the mark when it is taken, whether it is
-    /// then applied or parked.
-    pub fn take(&mut self, producer: &str, number: u64) -> Taken {
-        match self.numbers.get_mut(producer) {
-            None => {
-                self.numbers.insert(producer.to_owned(), number);
-            }
-            Some(mark) if number <= *mark => return Taken::Drop,
-            Some(mark) if number == *mark + 1 => *mark = number,
-            Some(mark) => {
-                return Taken::Hole {
-                    expected: *mark + 1,
-                };
-            }
-        }
-        self.touched = true;
-        Taken::Take
-    }
-
-    /// The number last taken from `producer`.
-    pub fn of(&self, producer: &str) -> Option<u64> {
-        self.numbers.get(producer).copied()
-    }
-
-    /// Reads the marks of a place, in the batch's transaction and never before.
-    pub async fn load(conn: &mut PgConnection, place: &Place) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::query!(
-            "SELECT producer, number FROM compline.mark
-             WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4",
-            place.projection,
-            place.generation,
-            place.topic.as_str(),
-            place.partition.0,
-        )
-        .fetch_all(conn)
-        .await?;
-        Ok(Self::new(rows.into_iter().map(|row| {
-            (row.producer, u64::try_from(row.number).unwrap_or(0))
-        })))
-    }
-
-    pub async fn store(&self, conn: &mut PgConnection, place: &Place) -> Result<(), sqlx::Error> {
-        if !self.touched {
-            return Ok(());
-        }
-        let (producers, numbers): (Vec<String>, Vec<i64>) = self
-            .numbers
-            .iter()
-            .map(|(producer, number)| {
-                let number = i64::try_from(*number).expect("2^63 outputs are never reached");
-                (producer.clone(), number)
-            })
-            .unzip();
-        sqlx::query!(
-            "INSERT INTO compline.mark (projection, generation, topic, partition, producer, number)
-             SELECT $1, $2, $3, $4, producer, number
-             FROM UNNEST($5::text[], $6::bigint[]) AS taken (producer, number) ORDER BY producer
-             ON CONFLICT (projection, generation, topic, partition, producer)
-             DO UPDATE SET number = excluded.number",
-            place.projection,
-            place.generation,
-            place.topic.as_str(),
-            place.partition.0,
-            &producers,
-            &numbers,
-        )
-        .execute(conn)
-        .await?;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_follow_the_table() {
-        let mut marks = Marks::default();
-        assert_eq!(marks.take("ad", 7), Taken::Take, "the first sets the mark");
-        assert_eq!(marks.take("ad", 7), Taken::Drop);
-        assert_eq!(marks.take("ad", 6), Taken::Drop);
-        assert_eq!(marks.take("ad", 8), Taken::Take);
-        assert_eq!(marks.take("ad", 10), Taken::Hole { expected: 9 });
-        assert_eq!(marks.of("ad"), Some(8), "a hole moves nothing");
-        assert_eq!(marks.take("score", 1), Taken::Take, "producers are apart");
-    }
+    let done = sqlx::query!(
+        "UPDATE compline.checkpoint
+         SET next_offset = moved.next_offset, last_event_id = moved.last_event_id
+         FROM UNNEST($3::text[], $4::int[], $5::bigint[], $6::uuid[], $7::bigint[], $8::bigint[])
+              AS moved (topic, partition, next_offset, last_event_id, from_offset, epoch)
+         WHERE projection = $1 AND generation = $2
+           AND checkpoint.topic = moved.topic AND checkpoint.partition = moved.partition
+           AND checkpoint.next_offset = moved.from_offset AND checkpoint.epoch = moved.epoch",
+        of.projection,
+        of.generation,
+        &of.topics,
+        &of.partitions,
+        &to,
+        &ids as &[Option<uuid::Uuid>],
+        &from,
+        &epochs,
+    )
+    .execute(conn)
+    .await?;
+    let all = u64::try_from(moves.len()).expect("an in-memory length");
+    Ok(match done.rows_affected() == all {
+        true => Advance::Moved,
+        false => Advance::Lost,
+    })
 }

@@ -8,6 +8,7 @@
 pub mod checkpoint;
 pub mod fault;
 pub mod generation;
+pub mod mark;
 pub mod park;
 pub mod pool;
 pub mod projection;
@@ -15,9 +16,10 @@ pub mod read;
 pub mod role;
 pub mod wake;
 
-pub use checkpoint::{Advance, Epoch, Fence, Marks, Place, Taken};
+pub use checkpoint::{Advance, Epoch, Fence, Move, Place};
 pub use fault::{Fault, classify};
 pub use generation::Generation;
+pub use mark::{Marks, Taken};
 pub use pool::Database;
 pub use projection::{FoldError, Projection};
 pub use read::{OnTimeout, ReadError, Reader, Seen, Snapshot, Want};

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use compline_event::{EventId, Offset, TenantId};
 use sqlx::PgConnection;
 
-use crate::checkpoint::Place;
+use crate::checkpoint::{Place, Places};
 
 /// One record that waits for a redrive.
 #[derive(Clone, Debug)]
@@ -26,20 +26,32 @@ pub struct NewlyParked {
     pub reason: String,
 }
 
-/// The keys that are parked at a place. Read in the batch's transaction, after
-/// the fence, and never kept: a redrive may have taken one away since.
-pub async fn keys(conn: &mut PgConnection, place: &Place) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
-    let keys = sqlx::query_scalar!(
-        "SELECT key FROM compline.parked_key
-         WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4",
-        place.projection,
-        place.generation,
-        place.topic.as_str(),
-        place.partition.0,
+/// The keys that are parked at places of one projection's generation, in the
+/// order of `places`. Read in the batch's transaction, after the fence, and never
+/// kept: a redrive may have taken one away since.
+pub async fn keys(
+    conn: &mut PgConnection,
+    places: &[&Place],
+) -> Result<Vec<HashSet<Vec<u8>>>, sqlx::Error> {
+    let of = Places::of(places);
+    let rows = sqlx::query!(
+        "SELECT topic, partition, key FROM compline.parked_key
+         JOIN UNNEST($3::text[], $4::int[]) AS place (topic, partition) USING (topic, partition)
+         WHERE projection = $1 AND generation = $2",
+        of.projection,
+        of.generation,
+        &of.topics,
+        &of.partitions,
     )
     .fetch_all(conn)
     .await?;
-    Ok(keys.into_iter().collect())
+    let mut keys = vec![HashSet::new(); places.len()];
+    for row in rows {
+        if let Some(index) = of.index(&row.topic, row.partition) {
+            keys[index].insert(row.key);
+        }
+    }
+    Ok(keys)
 }
 
 /// Parks a key from `parked.record` on. `code_version` is the build that failed.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use compline_readmodel::{Database, Role, generation, role};
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -28,27 +28,16 @@ pub async fn postgres() -> Postgres {
     static ONE_BY_ONE: Mutex<()> = Mutex::const_new(());
 
     let server = Server::shared().await;
-    let name = format!("test_{}", Uuid::new_v4().simple());
+    let postgres = Postgres::named(server);
     let made = {
         let _turn = ONE_BY_ONE.lock().await;
-        role::bootstrap(&server.superuser, &name, |_| PASSWORD.to_owned()).await
+        role::bootstrap(&server.superuser, &postgres.name, |_| PASSWORD.to_owned()).await
     };
     made.expect("roles and a database can be made");
-    let superuser = server.superuser.clone().database(&name);
-    let options = superuser.clone();
-    let database = Database::new(move |role| {
-        let options = options.clone();
-        options.username(role.as_str()).password(PASSWORD)
-    });
-    generation::migrate(&database)
+    generation::migrate(&postgres.database)
         .await
         .expect("the protocol's tables can be made");
-    Postgres {
-        name,
-        superuser,
-        database,
-        server,
-    }
+    postgres
 }
 
 impl Postgres {
@@ -77,6 +66,44 @@ impl Postgres {
         PgConnection::connect_with(&self.superuser)
             .await
             .expect("the superuser may enter any database")
+    }
+
+    /// A second database with all that this one holds, as a backup of it. Nobody
+    /// may be working on this one; idle sessions are ended.
+    pub async fn copy(&self) -> Postgres {
+        let copy = Self::named(self.server);
+        let mut conn = PgConnection::connect_with(&self.server.superuser)
+            .await
+            .expect("the superuser may enter");
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        let create = format!("CREATE DATABASE {} TEMPLATE {}", copy.name, self.name);
+        sqlx::query(end)
+            .bind(&self.name)
+            .execute(&mut conn)
+            .await
+            .expect("the superuser may end sessions");
+        sqlx::query(AssertSqlSafe(create))
+            .execute(&mut conn)
+            .await
+            .expect("a database can be copied");
+        copy
+    }
+
+    /// How a database of a new name is entered, once it is made.
+    fn named(server: &'static Server) -> Self {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let superuser = server.superuser.clone().database(&name);
+        let options = superuser.clone();
+        let database = Database::new(move |role| {
+            let options = options.clone();
+            options.username(role.as_str()).password(PASSWORD)
+        });
+        Self {
+            name,
+            superuser,
+            database,
+            server,
+        }
     }
 
     /// Every row of every table of `schema`, as [`crate::dump`] writes them.

@@ -29,10 +29,10 @@ pub(super) struct Ads {
 }
 
 impl Ads {
-    /// From (number of the event, offset, version), sorted by key.
-    pub(super) fn new(partition: i32, rows: impl Iterator<Item = (usize, i64, i64)>) -> Self {
+    /// From (number of the event, partition, offset, version), sorted by key.
+    pub(super) fn new(rows: impl Iterator<Item = (usize, i32, i64, i64)>) -> Self {
         let mut ads = Self::default();
-        for (number, offset, version) in rows {
+        for (number, partition, offset, version) in rows {
             let nth = Nth::new(number);
             ads.tenant_id.push(nth.tenant.as_uuid());
             ads.placements.push(placements(&nth));
@@ -115,10 +115,10 @@ pub(super) struct History {
 }
 
 impl History {
-    /// From (number of the event, offset), sorted by key.
-    pub(super) fn new(partition: i32, rows: Vec<(usize, i64)>) -> Self {
+    /// From (number of the event, partition, offset), sorted by key.
+    pub(super) fn new(rows: Vec<(usize, i32, i64)>) -> Self {
         let mut history = Self::default();
-        for (number, offset) in rows {
+        for (number, partition, offset) in rows {
             let nth = Nth::new(number);
             history.tenant_id.push(nth.tenant.as_uuid());
             history.placements.push(placements(&nth));

@@ -36,14 +36,14 @@ pub(super) async fn lock(
             .await?;
         return Ok(());
     }
-    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1, $2)", class, all)
-        .execute(&mut *conn)
-        .await?;
     let mut keys: Vec<i64> = accounts.iter().map(key).collect();
     keys.sort_unstable();
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key",
-        &keys
+        "WITH nobody_has_all AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1, $2))
+         SELECT pg_advisory_xact_lock(key) FROM nobody_has_all, unnest($3::bigint[]) AS key",
+        class,
+        all,
+        &keys,
     )
     .execute(conn)
     .await?;

@@ -1,33 +1,35 @@
-//! What time alone brings, one bounded chunk a call.
+//! What time alone brings, and what was too much for a batch: one bounded chunk of
+//! one job a call.
 //!
-//! A transaction locks its accounts once, sorted; so a call does one of the two
-//! jobs that lock any. No job starves another, though the caller comes back at
-//! once only if something was said:
+//! A transaction locks its accounts once, sorted, so no call does two of the jobs
+//! that lock any. Each comes to an end, so no job starves another:
 //!
-//! | job | locks | says | its turn |
-//! |---|---|---|---|
-//! | expire | accounts | always, if it has work | first: what is due by `now` comes to an end |
-//! | settle queues | accounts | mostly | nothing is due |
-//! | forget | waits for nobody | never | the last call of a round, which says nothing |
+//! | job | locks | its turn |
+//! |---|---|---|
+//! | expire | accounts | first, if it is known up to when everything is decided over: what is due by then comes to an end |
+//! | settle queues | accounts | nothing is due |
+//! | forget | waits for nobody | nothing is due, nothing is owed |
 
 mod expire;
 mod forget;
 mod owed;
 
-use compline_engine::Outputs;
+use compline_engine::{Outputs, Tick};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 pub(crate) async fn tick(
     conn: &mut PgConnection,
-    now: OffsetDateTime,
+    decided_until: Option<OffsetDateTime>,
     outputs: &mut Outputs,
-) -> Result<(), sqlx::Error> {
-    if !expire::expire(conn, now, outputs).await? {
-        owed::settle_queues(conn, outputs).await?;
+) -> Result<Tick, sqlx::Error> {
+    if let Some(now) = decided_until
+        && expire::expire(conn, now, outputs).await?
+    {
+        return Ok(Tick::More);
     }
-    if outputs.is_empty() {
-        forget::forget(conn).await?;
+    if owed::settle_queues(conn, outputs).await? || forget::forget(conn).await? {
+        return Ok(Tick::More);
     }
-    Ok(())
+    Ok(Tick::Done)
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod counting;
+mod lost;
 mod refusals;
 mod street;
 mod telling;

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use compline_engine::{Engine as _, EngineConfig, EngineError, EngineRunner};
 use compline_event::{
-    Envelope, Event, EventId, Offset, Source, Topic, account_events::AccountConnected,
+    Envelope, Event, EventId, Offset, Partition, Source, Topic, account_events::AccountConnected,
+    partition::partition_of,
 };
 use compline_eventlog::{Appender, AppenderConfig, Log, TopicSpec};
 use compline_readmodel::generation;
@@ -35,14 +36,7 @@ pub(crate) struct Running {
 impl Street {
     pub(crate) async fn open() -> Self {
         let (log, broker) = log().await;
-        let postgres = postgres().await;
-        let partitions = |topic| generation::partitions(topic, TopicSpec::of(topic).partitions);
-        let starts = partitions(Topic::Account)
-            .map(|(topic, partition)| (topic, partition, Offset(0)))
-            .collect();
-        compline_engine::migrate::<Counting>(postgres.database(), starts, partitions(Topic::Ad))
-            .await
-            .unwrap();
+        let postgres = empty_database().await;
         // The tests' own input must survive a broker that restarts.
         let appender = log.appender(AppenderConfig::without_timeout()).unwrap();
         Self {
@@ -51,6 +45,11 @@ impl Street {
             postgres,
             appender,
         }
+    }
+
+    /// All that the database held is lost.
+    pub(crate) async fn lose_database(&mut self) {
+        self.postgres = empty_database().await;
     }
 
     pub(crate) async fn hear(&self, account: &str) {
@@ -116,6 +115,39 @@ impl Street {
         }
     }
 
+    /// Waits until more than `inputs` were decided over.
+    pub(crate) async fn told_some(&self, inputs: i64) {
+        let heard = "SELECT coalesce(sum(inputs), 0)::bigint FROM engine_counting.heard";
+        self.until(heard, |heard| heard > inputs).await;
+    }
+
+    /// Waits until so many records are parked.
+    pub(crate) async fn parked(&self, records: i64) {
+        let parked = "SELECT count(*) FROM compline.parked_record";
+        self.until(parked, |parked| parked == records).await;
+    }
+
+    async fn until(&self, query: &'static str, enough: impl Fn(i64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found: i64 = sqlx::query_scalar(query)
+                .fetch_one(&mut self.conn().await)
+                .await
+                .unwrap();
+            if enough(found) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{found} by {query}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Where what is told of an ad stands.
+    pub(crate) fn partition_of(&self, ad: &str) -> Partition {
+        let key = format!("{}/{ad}", tenant(1));
+        partition_of(key.as_bytes(), TopicSpec::of(Topic::Ad).partitions)
+    }
+
     /// ad → its statuses in log order, repeats left out; and how many there were.
     pub(crate) async fn told(&self) -> (BTreeMap<String, Vec<String>>, usize) {
         let told = verify::read(&self.log, Topic::Ad).await.unwrap();
@@ -137,6 +169,18 @@ impl Street {
     }
 }
 
+async fn empty_database() -> Postgres {
+    let postgres = postgres().await;
+    let partitions = |topic| generation::partitions(topic, TopicSpec::of(topic).partitions);
+    let starts = partitions(Topic::Account)
+        .map(|(topic, partition)| (topic, partition, Offset(0)))
+        .collect();
+    compline_engine::migrate::<Counting>(postgres.database(), starts, partitions(Topic::Ad))
+        .await
+        .unwrap();
+    postgres
+}
+
 impl Running {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
@@ -145,14 +189,5 @@ impl Running {
 
     pub(crate) fn kill(self) {
         self.task.abort();
-    }
-
-    /// Why it ended by itself.
-    pub(crate) async fn refused(self) -> EngineError {
-        tokio::time::timeout(PATIENCE, self.task)
-            .await
-            .expect("it ends by itself")
-            .unwrap()
-            .expect_err("it refuses")
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::street::Street;
 
-const ACCOUNTS: usize = 5;
+pub(crate) const ACCOUNTS: usize = 5;
 
-async fn exactly_once(street: &Street, inputs: usize) -> usize {
+pub(crate) async fn exactly_once(street: &Street, inputs: usize) -> usize {
     let (told, repeats) = street.told().await;
     assert_eq!(told.len(), 2 * ACCOUNTS);
     for (ad, statuses) in told {

@@ -106,6 +106,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::ApiKeyRevoked(ApiKeyRevoked {
             key_id: "k1".into(),
             precondition: precondition(),
+            spares_last_admin: true,
         }),
         Event::ActivityRecorded(ActivityRecorded {
             kind: "ad.status_changed".into(),

@@ -165,8 +165,38 @@ async fn a_full_queue_makes_the_caller_wait() {
     for delivery in deliveries {
         soon(delivery).await.unwrap();
     }
-    soon(appender.drain()).await;
     assert_eq!(numbers(&all(&street.log, Partition(0)).await), [0, 1, 2, 3]);
+}
+
+/// The log has lost what it acknowledged. To go on would be a hole that nobody
+/// sees, so the appender fails; whoever is hit first is told so, as is everybody
+/// after.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_hit_by_the_end_of_an_appender_is_told_so() {
+    let mut street = Street::open().await;
+    let appender = street
+        .log
+        .appender(AppenderConfig::without_timeout())
+        .unwrap();
+    let append = |number| {
+        let appender = appender.clone();
+        async move {
+            let event = event(number);
+            let appended = appender.append(Topic::Ad, Some(Partition(0)), key(number), &event);
+            soon(appended).await
+        }
+    };
+    append(1).await.unwrap();
+    street.crash();
+    let backup = street.backup();
+    street.start_again().await;
+    append(2).await.unwrap();
+    street.crash();
+    street.start_from(backup).await;
+    for number in 3..5 {
+        let error = append(number).await.unwrap_err();
+        assert!(matches!(error, AppendError::Fatal { .. }), "{error}");
+    }
 }
 
 /// Protocol §2: a relay's numbers have no holes, whatever happens to the broker.

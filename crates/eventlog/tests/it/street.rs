@@ -1,7 +1,7 @@
 //! A broker of a test's own, events to append, and the things that tests ask of
 //! every log.
 
-use std::{net::SocketAddr, ops::Range, time::Duration};
+use std::{net::SocketAddr, ops::Range, path::Path, time::Duration};
 
 use bytes::Bytes;
 use compline_broker::{Broker, BrokerConfig, Error, RunningBroker};
@@ -56,6 +56,19 @@ impl Street {
         self.broker = Some(start(&self.folder, self.address).await);
     }
 
+    /// What the broker has written so far. It must not be running.
+    pub(crate) fn backup(&self) -> tempfile::TempDir {
+        let backup = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), backup.path());
+        backup
+    }
+
+    /// The broker has forgotten all that it wrote since.
+    pub(crate) async fn start_from(&mut self, backup: tempfile::TempDir) {
+        self.folder = backup;
+        self.start_again().await;
+    }
+
     pub(crate) fn appender(&self) -> Appender {
         self.log.appender(AppenderConfig::default()).unwrap()
     }
@@ -63,6 +76,19 @@ impl Street {
     /// Appends `count` numbered events to one partition of the ad topic.
     pub(crate) async fn fill(&self, partition: Partition, numbers: Range<u64>) {
         fill(&self.appender(), partition, numbers).await;
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

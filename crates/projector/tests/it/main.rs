@@ -7,5 +7,6 @@
 mod fence;
 mod marks;
 mod poison;
+mod shared;
 mod street;
 mod tally;

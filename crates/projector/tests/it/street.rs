@@ -61,10 +61,20 @@ impl Street {
     /// Appends that `ad` has this status, as output `number` of an engine when one
     /// is given.
     pub(crate) async fn tell(&self, ad: &str, status: &str, number: Option<u64>) -> EventId {
+        self.tell_in(PARTITION, ad, status, number).await
+    }
+
+    pub(crate) async fn tell_in(
+        &self,
+        partition: Partition,
+        ad: &str,
+        status: &str,
+        number: Option<u64>,
+    ) -> EventId {
         let envelope = envelope(ad, status, number);
         let key = Bytes::from(format!("{}/{ad}", tenant(1)));
         self.appender
-            .append(Topic::Ad, Some(PARTITION), key, &envelope)
+            .append(Topic::Ad, Some(partition), key, &envelope)
             .await
             .unwrap();
         envelope.event_id
@@ -99,11 +109,15 @@ impl Street {
     }
 
     pub(crate) async fn next_offset(&self) -> i64 {
+        self.next_offset_of(PARTITION).await
+    }
+
+    pub(crate) async fn next_offset_of(&self, partition: Partition) -> i64 {
         sqlx::query_scalar(
             "SELECT next_offset FROM compline.checkpoint
              WHERE projection = 'tally' AND topic = 'ad' AND partition = $1",
         )
-        .bind(PARTITION.0)
+        .bind(partition.0)
         .fetch_one(&mut self.conn().await)
         .await
         .unwrap()
@@ -111,13 +125,17 @@ impl Street {
 
     /// Waits until the checkpoint stands at `offset`.
     pub(crate) async fn reached(&self, offset: i64) {
+        self.reached_in(PARTITION, offset).await;
+    }
+
+    pub(crate) async fn reached_in(&self, partition: Partition, offset: i64) {
         let deadline = Instant::now() + PATIENCE;
-        while self.next_offset().await != offset {
-            assert!(
-                Instant::now() < deadline,
-                "at {} for ever",
-                self.next_offset().await
-            );
+        loop {
+            let at = self.next_offset_of(partition).await;
+            if at == offset {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{partition}: at {at} for ever");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -136,14 +154,33 @@ impl Running {
         self.task.abort();
     }
 
+    /// Waits until every partition of the topic is followed.
+    pub(crate) async fn follows_all(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let all = TopicSpec::of(Topic::Ad).partitions as usize;
+        loop {
+            let states = self.status.partitions();
+            let running = |(_, _, state): &(_, _, PartitionState)| {
+                matches!(state, PartitionState::Running { .. })
+            };
+            if states.len() == all && states.iter().all(running) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not all run: {states:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Why the partition stands still, once it does.
     pub(crate) async fn stopped(&self) -> String {
+        self.stopped_in(PARTITION).await
+    }
+
+    pub(crate) async fn stopped_in(&self, partition: Partition) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let states = self.status.partitions();
-            let state = states
-                .iter()
-                .find(|(_, partition, _)| *partition == PARTITION);
+            let state = states.iter().find(|(_, found, _)| *found == partition);
             if let Some((_, _, PartitionState::Stopped { reason })) = state {
                 return reason.clone();
             }

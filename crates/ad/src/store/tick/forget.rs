@@ -5,16 +5,15 @@ use sqlx::PgConnection;
 
 use crate::state::CONTENT_KEPT;
 
-/// Content ids that one call forgets. Once a minute, it keeps up with 1,600
-/// changes a second.
+/// Content ids that one call forgets.
 const AT_ONCE: i64 = 100_000;
 
 /// The one writer without the accounts' locks, for these are thousands: it waits
 /// for no row, so whatever it holds cannot close a circle; and what it takes away
 /// decides nothing any more. A row that somebody writes is young again, or is
-/// forgotten by the next call.
-pub(super) async fn forget(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// forgotten by the next call. Gives whether there may be more.
+pub(super) async fn forget(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let forgotten = sqlx::query!(
         "DELETE FROM seen_change WHERE ctid = ANY (ARRAY(
              SELECT seen.ctid FROM progress JOIN seen_change AS seen USING (source_partition)
              WHERE seen.recorded_at < progress.recorded_at - make_interval(secs => $1)
@@ -25,5 +24,5 @@ pub(super) async fn forget(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(forgotten.rows_affected() == AT_ONCE.unsigned_abs())
 }

@@ -18,11 +18,12 @@ use crate::{
 /// Accounts whose queue one call works on.
 const QUEUES_AT_ONCE: i64 = 16;
 
-/// May say nothing though it worked: an equal status is no news.
+/// Whether there was a queue. May say nothing though it worked: an equal status is
+/// no news.
 pub(super) async fn settle_queues(
     conn: &mut PgConnection,
     outputs: &mut Outputs,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let queues = sqlx::query_scalar!(
         "SELECT account_id FROM pending WHERE owed_to <> '{}'
          GROUP BY account_id ORDER BY account_id LIMIT $1",
@@ -31,7 +32,7 @@ pub(super) async fn settle_queues(
     .fetch_all(&mut *conn)
     .await?;
     if queues.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let mut named = Named::default();
     for account in &queues {
@@ -61,5 +62,6 @@ pub(super) async fn settle_queues(
     for (place, waiting) in state.pending.take_owed() {
         settle(&mut state, outputs, &place, &waiting, &waiting.owed_to);
     }
-    store(conn, state).await
+    store(conn, state).await?;
+    Ok(true)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration as Wait;
 
 use compline_ad::AdEngine;
-use compline_engine::{Engine, Output, Outputs};
+use compline_engine::{Engine, Output, Outputs, Tick};
 use compline_event::Recorded;
 use sqlx::{Connection as _, PgConnection};
 use time::Duration;
@@ -11,25 +11,34 @@ use time::Duration;
 use super::{HOUR, batch, count, database::Database};
 use crate::world::*;
 
-async fn tick(conn: &mut PgConnection, after: Duration) -> anyhow::Result<Vec<Output>> {
+async fn call(
+    conn: &mut PgConnection,
+    decided_until: Option<Duration>,
+) -> anyhow::Result<(Vec<Output>, Tick)> {
     let mut transaction = conn.begin().await?;
     let mut outputs = Outputs::default();
-    AdEngine
-        .tick(&mut transaction, START + after, &mut outputs)
-        .await?;
+    let until = decided_until.map(|after| START + after);
+    let done = AdEngine.tick(&mut transaction, until, &mut outputs).await?;
     transaction.commit().await?;
-    Ok(outputs.into_vec())
+    Ok((outputs.into_vec(), done))
 }
 
-/// Calls for as long as something is said, as the frame does it.
-async fn round(conn: &mut PgConnection, after: Duration) -> anyhow::Result<Vec<Output>> {
+async fn tick(conn: &mut PgConnection, after: Duration) -> anyhow::Result<Vec<Output>> {
+    Ok(call(conn, Some(after)).await?.0)
+}
+
+/// Calls for as long as there is more to do, as the frame does it.
+async fn round(
+    conn: &mut PgConnection,
+    decided_until: Option<Duration>,
+) -> anyhow::Result<Vec<Output>> {
     let mut told = Vec::new();
     loop {
-        let chunk = tick(conn, after).await?;
-        if chunk.is_empty() {
+        let (chunk, done) = call(conn, decided_until).await?;
+        told.extend(chunk);
+        if done == Tick::Done {
             return Ok(told);
         }
-        told.extend(chunk);
     }
 }
 
@@ -194,7 +203,7 @@ async fn a_call_and_a_batch_on_the_same_accounts_do_not_deadlock() -> anyhow::Re
         let batched = tokio::spawn(async move { batch(&mut second, &both).await });
         tokio::time::sleep(Wait::from_millis(200)).await;
         let mut third = database.connect().await?;
-        let ticked = tokio::spawn(async move { round(&mut third, 38 * HOUR).await });
+        let ticked = tokio::spawn(async move { round(&mut third, Some(38 * HOUR)).await });
         tokio::time::sleep(Wait::from_millis(200)).await;
         assert!(!ticked.is_finished(), "nobody was in the way");
         holder.rollback().await?;
@@ -220,7 +229,7 @@ async fn however_many_accounts_expire_no_other_waits() -> anyhow::Result<()> {
     let stranger = [webhook(1_000, HOUR, relayed("5000", T, "9", "A"))];
     AdEngine.load(&mut holder, &stranger).await?;
     // A wait would end in the test role's lock time-out, an error.
-    let told = round(&mut conn, 38 * HOUR).await?;
+    let told = round(&mut conn, Some(38 * HOUR)).await?;
     assert_eq!(told.len(), 1_000);
     Ok(())
 }
@@ -269,11 +278,12 @@ async fn no_job_starves_another() -> anyhow::Result<()> {
     )
     .await?;
     // Of 5,000 owed changes only the first says anything: a status and an activity.
-    let told = round(&mut conn, 38 * HOUR).await?;
-    assert_eq!(told.len(), 1 + 2, "{:#?}", lines(&told));
+    let told = round(&mut conn, None).await?;
+    assert_eq!(told.len(), 2, "{:#?}", lines(&told));
+    assert_eq!(count(&mut conn, "pending").await?, 1 + 1, "nothing is owed");
     assert_eq!(count(&mut conn, "seen_change").await?, 1, "the newest");
-    assert_eq!(count(&mut conn, "pending").await?, 1_000 + 1);
-    round(&mut conn, 38 * HOUR).await?;
+    let told = round(&mut conn, Some(38 * HOUR)).await?;
+    assert_eq!(lines(&told), ["0 expired 6: 1"]);
     assert_eq!(count(&mut conn, "pending").await?, 1);
     Ok(())
 }

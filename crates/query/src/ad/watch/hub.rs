@@ -32,7 +32,7 @@ const BATCH_ROWS: i64 = 256;
 const MAX_WATCHERS: usize = 256;
 
 /// Changes within this time are read together.
-const COALESCE: Duration = Duration::from_millis(20);
+const COALESCE: Duration = Duration::from_millis(8);
 
 /// A notification may be lost: look again after this long without one.
 const REREAD: Duration = Duration::from_secs(5);

@@ -1,0 +1,144 @@
+//! One transaction's run: who takes part, together or each alone, and the answers.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use compline_event::Topic;
+use compline_readmodel::fault;
+use futures_util::FutureExt as _;
+use sqlx::PgPool;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{Submitted, Uncommitted, Waiting};
+use crate::{
+    batch::chain,
+    commit::{self, Batch, Counts, Outcome},
+    fold::Fold,
+    metric,
+};
+
+/// How long a transaction waits for what has to be applied before it. What takes
+/// longer is waited for by the partition alone.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Commits what the partitions hand over, together if that can be, and answers.
+pub(super) async fn serve<F: Fold>(fold: Arc<F>, pool: PgPool, turns: Vec<Waiting>) {
+    let submitted = hold_back(&*fold, collect(turns).await).await;
+    let (mut batches, replies): (Vec<_>, Vec<_>) = submitted
+        .into_iter()
+        .map(|each| (each.batch, each.reply))
+        .unzip();
+    let began = Instant::now();
+    if batches.len() > 1
+        && let Some(counts) = together(&*fold, &pool, &mut batches).await
+    {
+        tell(&*fold, began, &batches, &counts);
+        for ((batch, counts), reply) in batches.into_iter().zip(counts).zip(replies) {
+            let _ = reply.send(Ok((batch, Outcome::Committed(counts))));
+        }
+        return;
+    }
+    let mut unreachable = None;
+    for (mut batch, reply) in batches.into_iter().zip(replies) {
+        let began = Instant::now();
+        let outcome = match &unreachable {
+            None => alone(&*fold, &pool, &mut batch).await,
+            Some(reason) => Err(Uncommitted::Transient(String::clone(reason))),
+        };
+        match &outcome {
+            Ok(Outcome::Committed(counts)) => {
+                tell(&*fold, began, std::slice::from_ref(&batch), &[*counts]);
+            }
+            // One wait for a database that is away is enough for all.
+            Err(Uncommitted::Transient(reason)) => unreachable = Some(reason.clone()),
+            _ => {}
+        }
+        let _ = reply.send(outcome.map(|outcome| (batch, outcome)));
+    }
+}
+
+/// Gives the turns and takes what is handed over; who has left meanwhile is passed.
+async fn collect(turns: Vec<Waiting>) -> Vec<Submitted> {
+    let handed: Vec<_> = turns
+        .into_iter()
+        .filter_map(|waiting| {
+            let (hand, handed) = oneshot::channel();
+            waiting.turn.send(hand).is_ok().then_some(handed)
+        })
+        .collect();
+    let mut submitted = Vec::new();
+    for handed in handed {
+        submitted.extend(handed.await);
+    }
+    submitted
+}
+
+/// Keeps what may be applied, and sends the rest back. All are of one topic; asked
+/// here, once for all, because partitions read on until their turn.
+async fn hold_back<F: Fold>(fold: &F, submitted: Vec<Submitted>) -> Vec<Submitted> {
+    let asks = |each: &&Submitted| !each.batch.is_ready;
+    let Some(topic) = submitted.iter().find(asks).map(Submitted::topic) else {
+        return submitted;
+    };
+    let ready = tokio::time::timeout(PATIENCE, fold.ready(topic, &|_| {})).await;
+    if matches!(ready, Ok(Ok(()))) {
+        return submitted;
+    }
+    let (kept, back): (Vec<_>, Vec<_>) =
+        submitted.into_iter().partition(|each| each.batch.is_ready);
+    for Submitted { batch, reply } in back {
+        let why = match &ready {
+            Ok(Err(error)) => Uncommitted::Transient(chain(error)),
+            _ => Uncommitted::Early(batch),
+        };
+        // Whoever asked may be gone: then the next owner reads the checkpoint.
+        let _ = reply.send(Err(why));
+    }
+    kept
+}
+
+impl Submitted {
+    fn topic(&self) -> Topic {
+        self.batch.fence.place.topic
+    }
+}
+
+async fn together<F: Fold>(fold: &F, pool: &PgPool, batches: &mut [Batch]) -> Option<Vec<Counts>> {
+    let mut conn = pool.acquire().await.ok()?;
+    let committed = AssertUnwindSafe(commit::together(&mut conn, fold, batches));
+    committed.catch_unwind().await.ok().flatten()
+}
+
+async fn alone<F: Fold>(
+    fold: &F,
+    pool: &PgPool,
+    batch: &mut Batch,
+) -> Result<Outcome, Uncommitted> {
+    let uncommitted = |error: sqlx::Error| match fault::took_too_long(&error) {
+        true => Uncommitted::TooLong(chain(&error)),
+        false => Uncommitted::Transient(chain(&error)),
+    };
+    let mut conn = pool.acquire().await.map_err(uncommitted)?;
+    let committed = AssertUnwindSafe(commit::alone(&mut conn, fold, batch));
+    match committed.catch_unwind().await {
+        Ok(committed) => committed.map_err(uncommitted),
+        Err(_) => Err(Uncommitted::Panicked),
+    }
+}
+
+fn tell<F: Fold>(fold: &F, began: Instant, batches: &[Batch], counts: &[Counts]) {
+    fold.committed();
+    let projection = || fold.name().to_owned();
+    let count = |name: &'static str, of: fn(&Counts) -> usize| {
+        let sum: usize = counts.iter().map(of).sum();
+        let sum = u64::try_from(sum).unwrap_or(u64::MAX);
+        metrics::counter!(name, "projection" => projection()).increment(sum);
+    };
+    count(metric::EVENTS, |counts| counts.applied);
+    count(metric::DROPPED, |counts| counts.dropped);
+    count(metric::PARKED, |counts| counts.parked);
+    let records: usize = batches.iter().map(|batch| batch.records.len()).sum();
+    #[allow(clippy::cast_precision_loss)]
+    metrics::histogram!(metric::BATCH_SIZE, "projection" => projection()).record(records as f64);
+    metrics::histogram!(metric::COMMIT_SECONDS, "projection" => projection())
+        .record(began.elapsed().as_secs_f64());
+}
