@@ -6,7 +6,7 @@
 //! | is new | cached 18 | fetched 18 | the machine's newest, 15 or later |
 //! | is new, `prefer_system` | the machine's newest, 15 or later | cached 18 | fetched 18 |
 
-mod cached;
+pub(crate) mod cached;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod system;
@@ -38,28 +38,15 @@ impl Binaries {
         major: Option<u32>,
     ) -> Result<Self, ClusterError> {
         let cache = cached::folder(config, account)?;
-        let system = |major| system::newest(major, account);
-        let wanted = major.unwrap_or(FETCHED_MAJOR);
-        if major.is_none()
-            && config.prefer_system
-            && let Some(found) = system(None)
-        {
+        if let Some(found) = Self::find(config, account, major, &cache) {
             return Ok(found);
         }
-        if let Some(found) = cached::newest(&cache, wanted) {
-            return Ok(found);
-        }
-        if major.is_some()
-            && let Some(found) = system(major)
-        {
-            return Ok(found);
-        }
-        let failure = match fetch(&cache, wanted).await {
+        let failure = match fetch(&cache, major.unwrap_or(FETCHED_MAJOR)).await {
             Ok(fetched) => return Ok(fetched),
             Err(failure) => failure,
         };
         if major.is_none()
-            && let Some(found) = system(None)
+            && let Some(found) = system::newest(None, account)
         {
             tracing::warn!(
                 failure,
@@ -80,6 +67,23 @@ impl Binaries {
                 .collect::<Vec<_>>()
                 .join(", "),
         })
+    }
+
+    /// What goes before fetching.
+    pub(crate) fn find(
+        config: &ClusterConfig,
+        account: &Account,
+        major: Option<u32>,
+        cache: &Path,
+    ) -> Option<Self> {
+        if major.is_none()
+            && config.prefer_system
+            && let Some(found) = system::newest(None, account)
+        {
+            return Some(found);
+        }
+        let cached = cached::newest(cache, major.unwrap_or(FETCHED_MAJOR));
+        cached.or_else(|| system::newest(Some(major?), account))
     }
 
     pub(crate) fn program(&self, name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection};
@@ -25,6 +25,7 @@ pub struct Cluster {
     port: u16,
     password: String,
     version: String,
+    programs: PathBuf,
     postmaster: Postmaster,
     _log: log::Bound,
     // Last, so that the folder is free only when the server has gone.
@@ -64,6 +65,7 @@ impl Cluster {
             port,
             password,
             version: binaries.version,
+            programs: binaries.bin,
             postmaster,
             _lock: lock,
         })
@@ -94,6 +96,11 @@ impl Cluster {
     /// The server's version: `18.4`.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Where the server's programs are.
+    pub fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// Where Postgres' own files are: in the data folder, or, where Postgres' user could not have

@@ -56,6 +56,17 @@ impl Place {
         Ok(Self { data, home })
     }
 
+    /// Where a former start has put it.
+    pub(crate) fn find(data: &Path) -> Result<Self, ClusterError> {
+        let data = data.canonicalize().map_err(io("cannot find", data))?;
+        let pointer = data.join("location");
+        let home = match fs::read_to_string(&pointer) {
+            Ok(text) => pointed_at(&pointer, text.trim_end())?,
+            Err(_) => data.clone(),
+        };
+        Ok(Self { data, home })
+    }
+
     pub(crate) fn pgdata(&self) -> PathBuf {
         self.home.join("pgdata")
     }

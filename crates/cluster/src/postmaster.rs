@@ -171,20 +171,28 @@ fn serves(pid: Pid, pgdata: &Path) -> bool {
     String::from_utf8_lossy(&command_line).contains(&*pgdata.to_string_lossy())
 }
 
-/// `postmaster.pid`: line 1 is the process, line 8 its state (src/include/utils/pidfile.h).
-struct PidFile {
+/// `postmaster.pid`: line 1 is the process, line 4 its port, line 8 its state
+/// (src/include/utils/pidfile.h).
+pub(crate) struct PidFile {
     pid: i32,
+    pub(crate) port: Option<u16>,
     ready: bool,
 }
 
 impl PidFile {
-    fn read(pgdata: &Path) -> Option<Self> {
+    /// Whether its process lives and is a server on this data.
+    pub(crate) fn is_of(&self, pgdata: &Path) -> bool {
+        Pid::from_raw(self.pid).is_some_and(|pid| serves(pid, pgdata))
+    }
+
+    pub(crate) fn read(pgdata: &Path) -> Option<Self> {
         let text = fs::read_to_string(pgdata.join("postmaster.pid")).ok()?;
         let mut lines = text.lines();
         Some(Self {
             // A standalone backend writes its number negated; an empty file is one being written.
             pid: lines.next()?.trim().parse::<i32>().ok()?.abs(),
-            ready: lines.nth(6).is_some_and(|state| state.trim() == "ready"),
+            port: lines.nth(2).and_then(|port| port.trim().parse().ok()),
+            ready: lines.nth(3).is_some_and(|state| state.trim() == "ready"),
         })
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use compline_event::Topic;
 use compline_eventlog::{AppenderConfig, TopicSpec};
-use compline_runtime::Secret;
-use compline_runtime::config::{byte_size, duration};
+use compline_runtime::config::{byte_size, check, duration};
 use compline_runtime::http::HttpConfig;
+use compline_runtime::{ConfigError, Secret};
 use serde::Deserialize;
 
-use crate::error::IngressError;
 use crate::sample::is_sample;
 
 /// Room in a record for what stands beside the body: the envelope and the kept headers, whose
@@ -49,7 +48,8 @@ pub struct IngressConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetaConfig {
-    /// App secrets, any of which may have signed a delivery. Default: none.
+    /// App secrets, any of which may have signed a delivery. Default: none; then there must be no
+    /// verify token either.
     pub app_secrets: Vec<Secret>,
     /// Any of these may be named when Meta asks whether the endpoint is ours. Default: none.
     pub verify_tokens: Vec<Secret>,
@@ -90,65 +90,82 @@ impl IngressConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), IngressError> {
-        let refuse = |key, found: String, reason| Err(IngressError::Config { key, found, reason });
-        if self.meta.app_secrets.is_empty() && self.stripe.signing_secrets.is_empty() {
-            let reason =
-                "neither it nor stripe.signing_secrets has a secret, so nothing could come in";
-            return refuse("meta.app_secrets", "none".to_owned(), reason);
-        }
+    /// Refuses what could serve nobody, lose what was taken, or be forged. The keys are this
+    /// struct's own.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.http.check().map_err(|error| error.below("http"))?;
+        let (tenth, second) = (Duration::from_millis(100), Duration::from_secs(1));
+        let minutes = Duration::from_secs(600);
+        check::time("delivery_timeout", self.delivery_timeout, tenth..=minutes)?;
+        check::time("linger", self.linger, Duration::ZERO..=second)?;
         let largest_body = [Topic::WebhookMeta, Topic::WebhookStripe]
             .map(|topic| TopicSpec::of(topic).max_record_bytes - BESIDE_BODY_BYTES)
             .into_iter()
             .min()
             .expect("there are two topics");
-        if self.http.max_body > largest_body {
-            let found = byte_size::format(self.http.max_body as u64);
-            return refuse("http.max_body", found, "the log would refuse such a record");
-        }
-        if self.body_memory < self.http.max_body {
-            let found = byte_size::format(self.body_memory as u64);
-            return refuse("body_memory", found, "it is below http.max_body");
-        }
-        if self.http.drain < 2 * self.delivery_timeout {
+        // The log would refuse a larger record.
+        check::size("http.max_body", self.http.max_body, 1..=largest_body)?;
+        check::size(
+            "body_memory",
+            self.body_memory,
+            self.http.max_body..=1 << 40,
+        )?;
+        let needed = 2 * self.delivery_timeout;
+        if self.http.drain < needed {
             let found = duration::format(self.http.drain);
-            let reason =
-                "it is below twice delivery_timeout: a stop would cut what waits for the log";
-            return refuse("http.drain", found, reason);
-        }
-        self.check_secrets()?;
-        self.check_address(self.http.listen)
-    }
-
-    fn check_secrets(&self) -> Result<(), IngressError> {
-        for (key, secret) in self.secrets() {
-            let refuse = |reason| {
-                let found = "[redacted]".to_owned();
-                Err(IngressError::Config { key, found, reason })
-            };
-            let text = secret.expose();
-            if text.is_empty() {
-                return refuse("it is empty: anyone could sign");
-            }
-            if text.trim() != text {
-                return refuse("it begins or ends with white space, which is part of no secret");
-            }
-            if is_sample(secret) && !self.allow_sample_secrets {
-                return refuse("it is a documented sample; see allow_sample_secrets");
-            }
+            let needed = duration::format(needed);
+            let expected = format!(
+                "at least {needed}, twice delivery_timeout, or a stop would cut what waits for the log"
+            );
+            return Err(ConfigError::invalid("http.drain", found, expected));
         }
         Ok(())
     }
 
-    /// Refuses the sample secrets on an address that others can reach.
-    pub(crate) fn check_address(&self, address: SocketAddr) -> Result<(), IngressError> {
-        if address.ip().is_loopback() {
-            return Ok(());
+    /// Refuses secrets that nobody, or anybody, could have signed with. Only whoever opens the door
+    /// needs them, so they are checked apart from the rest.
+    pub fn check_secrets(&self) -> Result<(), ConfigError> {
+        if self.meta.app_secrets.is_empty() && !self.meta.verify_tokens.is_empty() {
+            let expected = "at least one, as there are meta.verify_tokens (without both, Meta's \
+                webhooks are not taken)";
+            return Err(ConfigError::invalid("meta.app_secrets", "none", expected));
         }
-        match self.secrets().find(|(_, secret)| is_sample(secret)) {
-            Some((key, _)) => Err(IngressError::SampleSecret { key, address }),
+        if self.meta.app_secrets.is_empty() && self.stripe.signing_secrets.is_empty() {
+            let expected =
+                "at least one, here or in stripe.signing_secrets, or nothing could come in";
+            return Err(ConfigError::invalid("meta.app_secrets", "none", expected));
+        }
+        for (key, secret) in self.secrets() {
+            let refuse = |found| Err(ConfigError::invalid(key, found, "a secret of your own"));
+            let text = secret.expose();
+            if text.is_empty() {
+                return refuse("an empty one, with which anyone could sign");
+            }
+            if text.trim() != text {
+                return refuse("one that begins or ends with white space, which no secret does");
+            }
+            if is_sample(secret) && !self.allow_sample_secrets {
+                return refuse("a documented sample, without allow_sample_secrets");
+            }
+        }
+        let address = self.http.listen;
+        match self.sample_open_to_others(address) {
+            Some(key) => {
+                let found = format!("a documented sample, with http.listen = {address}");
+                let expected = "a secret of your own, or a loopback address";
+                Err(ConfigError::invalid(key, found, expected))
+            }
             None => Ok(()),
         }
+    }
+
+    /// The key of a sample secret, where `address` is one that others can reach.
+    pub(crate) fn sample_open_to_others(&self, address: SocketAddr) -> Option<&'static str> {
+        if address.ip().is_loopback() {
+            return None;
+        }
+        let (key, _) = self.secrets().find(|(_, secret)| is_sample(secret))?;
+        Some(key)
     }
 
     fn secrets(&self) -> impl Iterator<Item = (&'static str, &Secret)> {

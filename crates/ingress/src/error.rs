@@ -2,16 +2,12 @@
 
 use std::net::SocketAddr;
 
-use compline_runtime::RuntimeError;
+use compline_runtime::{ConfigError, RuntimeError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum IngressError {
-    #[error("ingress setting {key} = {found}: {reason}")]
-    Config {
-        key: &'static str,
-        found: String,
-        reason: &'static str,
-    },
+    #[error("ingress: {0}")]
+    Config(#[from] ConfigError),
     #[error(
         "ingress setting {key} holds a documented sample secret, and {address} is not loopback"
     )]

@@ -35,6 +35,7 @@ impl Ingress {
         clock: Clock,
     ) -> Result<Self, IngressError> {
         config.check()?;
+        config.check_secrets()?;
         let hall = Hall {
             memory: Memory::new(config.body_memory),
             clock,
@@ -59,14 +60,10 @@ impl Ingress {
         let address = listener
             .local_addr()
             .map_err(|source| IngressError::Address { source })?;
-        self.config.check_address(address)?;
+        if let Some(key) = self.config.sample_open_to_others(address) {
+            return Err(IngressError::SampleSecret { key, address });
+        }
         let halt = stop.child_token();
-        let failed = async {
-            tokio::select! {
-                () = self.hall.failure.happened() => halt.cancel(),
-                () = halt.cancelled() => {}
-            }
-        };
         let serving = http::serve(
             SERVER,
             listener,
@@ -74,8 +71,14 @@ impl Ingress {
             &self.config.http,
             halt.clone(),
         );
-        let (served, ()) = tokio::join!(serving, failed);
-        served?;
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            served = &mut serving => served?,
+            () = self.hall.failure.happened() => {
+                halt.cancel();
+                serving.await?;
+            }
+        }
         match self.hall.failure.reason() {
             Some(reason) if !stop.is_cancelled() => Err(IngressError::Appender {
                 reason: reason.to_owned(),

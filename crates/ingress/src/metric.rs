@@ -2,8 +2,8 @@
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Labels: `source` (`meta` or `stripe`), `outcome`. A delivery whose `Content-Length` is over the
-/// limit, or that meets the rate limit, is refused before it has a source; the server counts it.
+/// Labels: `source` (`meta` or `stripe`), `outcome`. A delivery that meets the rate limit is refused
+/// before it has a source; the server counts it.
 pub const DELIVERIES: &str = "ingress_deliveries_total";
 /// Labels: `source`.
 pub const BODY_BYTES: &str = "ingress_body_bytes_total";

@@ -1,8 +1,10 @@
-//! Who calls: the trait that knows keys, and the layer that asks it before any method runs.
+//! Who calls: the trait that knows keys, and the layer that asks it before any method runs, and again
+//! while one goes on.
 //!
 //! This crate holds no keys. A role implements [`Authenticate`] (with a small, bounded cache if its
 //! look-ups cost something) and hands it to [`crate::grpc::GrpcServer::authenticate`].
 
+mod lapse;
 mod layer;
 
 use std::fmt;
@@ -53,7 +55,8 @@ impl fmt::Display for Role {
 /// Recognizes callers by what they carry.
 #[async_trait]
 pub trait Authenticate: Send + Sync + 'static {
-    /// `bearer` is the key or token without its scheme, never empty.
+    /// `bearer` is the key or token without its scheme, never empty. Asked at the start of a call
+    /// and twice a second while it goes on.
     async fn authenticate(&self, bearer: &str) -> Result<Principal, AuthError>;
 }
 

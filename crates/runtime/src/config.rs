@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod byte_size;
+pub mod check;
 mod de;
 pub mod duration;
 mod environment;
@@ -21,11 +22,17 @@ mod secret;
 
 use std::path::{Path, PathBuf};
 
-use ::config::{Config, File, FileFormat};
+use ::config::{Config, File, FileFormat, Value, ValueKind};
 use serde::de::{DeserializeOwned, Error as _};
 
 pub use error::ConfigError;
 pub use secret::Secret;
+
+use environment::parse;
+
+/// Values of the compiled-in layer have no origin of their own.
+const DEFAULTS_ORIGIN: &str = "the defaults";
+const OVERRIDE_ORIGIN: &str = "the command line";
 
 /// Loads `T` from an optional file, the environment under `env_prefix`, and `overrides`
 /// (dotted key, value). See [`Layers`] for more than that.
@@ -105,6 +112,25 @@ impl Layers {
 
     /// Reads all layers into a `T`.
     pub fn load<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
+        self.load_checked(|_| Ok(()))
+    }
+
+    /// As [`Layers::load`]; `check` refuses what no type could. The key that it names is said to
+    /// come from the layer that set it.
+    pub fn load_checked<T: DeserializeOwned>(
+        self,
+        check: impl FnOnce(&T) -> Result<(), ConfigError>,
+    ) -> Result<T, ConfigError> {
+        let merged = self.merge()?;
+        T::deserialize(de::Node(merged.clone()))
+            .and_then(|settings| check(&settings).map(|()| settings))
+            .map_err(|error| {
+                let origin = error.key().and_then(|key| origin(&merged, key));
+                error.at_origin(Some(origin.unwrap_or(DEFAULTS_ORIGIN)))
+            })
+    }
+
+    fn merge(self) -> Result<Value, ConfigError> {
         let mut builder = Config::builder();
         if let Some(text) = self.defaults {
             check_toml(&text, "the built-in defaults")?;
@@ -123,14 +149,42 @@ impl Layers {
         }
         for (key, value) in self.overrides {
             builder = builder
-                .set_override(&key, environment::parse(&value))
+                .set_override(
+                    &key,
+                    Value::new(Some(&OVERRIDE_ORIGIN.to_owned()), parse(&value)),
+                )
                 .map_err(|_| ConfigError::Key { key })?;
         }
-        // Files were read and keys checked above, so this is only about a file changed meanwhile.
+        // Files were read and keys checked above, so this is only about a file changed meanwhile,
+        // and the parser's own message quotes it.
         let settings = builder
             .build()
-            .map_err(|error| ConfigError::custom(error.to_string()))?;
-        T::deserialize(de::Node(settings.cache))
+            .map_err(|_| ConfigError::custom("the layers cannot be merged"))?;
+        Ok(settings.cache)
+    }
+}
+
+/// The layer that set `key`, as far as there is one.
+fn origin<'a>(merged: &'a Value, key: &str) -> Option<&'a str> {
+    let (mut node, mut rest) = (merged, key);
+    while let ValueKind::Table(table) = &node.kind {
+        // A quoted key may have dots of its own.
+        let (part, below) = match table.contains_key(rest) {
+            true => (rest, ""),
+            false => rest.split_once('.').unwrap_or((rest, "")),
+        };
+        let name = part.split('[').next().unwrap_or(part);
+        let Some(next) = table.get(name) else { break };
+        (node, rest) = (next, below);
+    }
+    set_by(node)
+}
+
+/// A table is of whoever set something in it; what the defaults set has no origin.
+fn set_by(node: &Value) -> Option<&str> {
+    match &node.kind {
+        ValueKind::Table(table) => table.values().find_map(set_by),
+        _ => node.origin(),
     }
 }
 

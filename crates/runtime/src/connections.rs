@@ -1,5 +1,7 @@
 //! The accept loop under both servers: bounded connections, time to say hello, and a drain that ends.
 
+mod linger;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,9 +11,9 @@ use axum::extract::ConnectInfo;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use metrics::{Gauge, counter, gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
+use self::linger::{Lingering, Unread};
 use crate::BoxError;
 use crate::metric_definitions::{CONNECTIONS_OPEN, CONNECTIONS_REFUSED};
 
@@ -150,13 +153,19 @@ impl Server {
         // Answers are small and waited for; an error here means that the peer has gone already.
         let _ = stream.set_nodelay(true);
         self.open.increment(1.0);
-        let service = service.map_request(move |mut request: Request<Incoming>| {
+        let unread = Unread::default();
+        let stream = Lingering::new(stream, unread.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            request
+            let sends_more = !request.body().is_end_stream();
+            let (answer, unread) = (service.clone().oneshot(request), unread.clone());
+            async move {
+                let answer = answer.await?;
+                unread.set(sends_more && !answer.status().is_success());
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

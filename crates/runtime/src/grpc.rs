@@ -21,7 +21,7 @@ use tower::ServiceBuilder;
 use tower::util::option_layer;
 
 use crate::auth::{AuthLayer, Authenticate};
-use crate::config::{address, byte_size, duration};
+use crate::config::{ConfigError, address, byte_size, check, duration};
 use crate::connections::{self, Bounds};
 use crate::{Health, RuntimeError};
 
@@ -67,6 +67,26 @@ impl Default for GrpcConfig {
             drain: Duration::from_secs(10),
             stream_drain: Duration::from_millis(500),
         }
+    }
+}
+
+impl GrpcConfig {
+    /// Refuses what could serve nobody, and what would keep a place for ever.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (tenth, second) = (Duration::from_millis(100), Duration::from_secs(1));
+        let hour = Duration::from_secs(3600);
+        let streams = self.max_concurrent_streams as usize;
+        check::size("max_message", self.max_message, 1 << 10..=1 << 30)?;
+        check::count("max_connections", self.max_connections, 1..=1_000_000)?;
+        check::count("max_concurrent_streams", streams, 1..=1_000_000)?;
+        check::time("keepalive_interval", self.keepalive_interval, second..=hour)?;
+        check::time("keepalive_timeout", self.keepalive_timeout, tenth..=hour)?;
+        check::time("drain", self.drain, Duration::ZERO..=hour)?;
+        check::time(
+            "stream_drain",
+            self.stream_drain,
+            Duration::ZERO..=self.drain,
+        )
     }
 }
 

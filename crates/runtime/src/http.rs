@@ -1,8 +1,11 @@
 //! Serving an axum router: what a door to the outside needs besides routes.
 //!
-//! A request passes, outermost first: span and metrics, panics → 500, rate limit → 429, body size
-//! → 413, body time, the routes. A handler that takes [`RawBody`] answers 408 for a slow body and
-//! 413 for a large one of unknown length; axum's own extractors answer 400 for the first.
+//! A request passes, outermost first: span and metrics, panics → 500, rate limit → 429, body size,
+//! body time, the routes. The bounds of a body are errors of reading it, so a handler decides what
+//! they mean and counts them: one that takes [`RawBody`] answers 413 for a large body, at once where
+//! it was announced, and 408 for a slow one; axum's own extractors answer 400 for the second. Whoever
+//! is refused while still sending is heard out for a while (`connections`), or the answer would be
+//! lost in a reset.
 
 mod observe;
 mod rate;
@@ -13,19 +16,22 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http_body::Body as _;
+use http_body_util::{Full, Limited};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::RequestBodyDeadlineLayer;
 
 use crate::RuntimeError;
-use crate::config::{address, byte_size, duration};
+use crate::config::{ConfigError, address, byte_size, check, duration};
 use crate::connections::{self, Bounds};
 use crate::tasks::panic_message;
 
@@ -71,6 +77,22 @@ impl Default for HttpConfig {
     }
 }
 
+impl HttpConfig {
+    /// Refuses what could serve nobody, and what would keep a place for ever.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (tenth, hour) = (Duration::from_millis(100), Duration::from_secs(3600));
+        check::size("max_body", self.max_body, 1..=1 << 30)?;
+        check::count("max_connections", self.max_connections, 1..=1_000_000)?;
+        check::time(
+            "header_read_timeout",
+            self.header_read_timeout,
+            tenth..=hour,
+        )?;
+        check::time("body_read_timeout", self.body_read_timeout, tenth..=hour)?;
+        check::time("drain", self.drain, Duration::ZERO..=hour)
+    }
+}
+
 /// Serves `router` until `stop`, then lets requests finish for at most `config.drain`. `server`
 /// names it in logs and metrics. Handlers find the peer as axum's `ConnectInfo<SocketAddr>`.
 pub async fn serve(
@@ -97,12 +119,15 @@ pub async fn serve(
 pub fn harden(server: &str, router: Router, config: &HttpConfig) -> Router {
     let observe = observe::Observe::new(server);
     let limiter = rate::Limiter::new(server, &config.rate);
+    let max_body = config.max_body;
     // The innermost first: each layer goes around what stands already.
     router
         // axum's own limit of 2 MB would otherwise stand in front of a larger one.
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyDeadlineLayer::new(config.body_read_timeout))
-        .layer(RequestBodyLimitLayer::new(config.max_body))
+        .layer(MapRequestLayer::new(move |request: Request| {
+            request.map(|body| limited(body, max_body))
+        }))
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             let limiter = limiter.clone();
             async move { limiter.request(request, next).await }
@@ -112,6 +137,15 @@ pub fn harden(server: &str, router: Router, config: &HttpConfig) -> Router {
             let observe = observe.clone();
             async move { observe.request(request, next).await }
         }))
+}
+
+/// Reading ends in `LengthLimitError` beyond `max` bytes; where more is announced, before the first.
+fn limited(body: Body, max: usize) -> Body {
+    if body.size_hint().lower() > max as u64 {
+        // Only a `Limited` makes that error; the peer's body is dropped unread.
+        return Body::new(Limited::new(Full::from("more"), 0));
+    }
+    Body::new(Limited::new(body, max))
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {

@@ -13,11 +13,12 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::Deserialize;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::{RuntimeError, metric_definitions};
+use crate::{ConfigError, RuntimeError, metric_definitions};
 
 /// From 0.1 ms (a point read) to 30 s (a wait that reached its deadline).
 const SECONDS_BUCKETS: [f64; 17] = [
@@ -51,6 +52,45 @@ impl Default for TelemetryConfig {
             trace_ratio: 1.0,
         }
     }
+}
+
+impl TelemetryConfig {
+    /// Refuses a share that is none, and directives that would silence what they should show.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        const DIRECTIVES: &str =
+            "error, warn, info, debug, trace or off, or module=level, comma-separated";
+        // The filter takes any single word for a module's name.
+        let word = |part: &&str| !part.contains(['=', '[']);
+        let parts = self.log.split(',').map(str::trim);
+        let known = |part: &str| part.parse::<LevelFilter>().is_ok();
+        if !parts.filter(word).all(known) || EnvFilter::try_new(&self.log).is_err() {
+            let found = format!("{:?}", self.log);
+            return Err(ConfigError::invalid("log", found, DIRECTIVES));
+        }
+        if let Some(endpoint) = &self.otlp_endpoint
+            && !is_http_url(endpoint)
+        {
+            let expected = "a URL such as http://127.0.0.1:4317";
+            return Err(ConfigError::invalid(
+                "otlp_endpoint",
+                format!("{endpoint:?}"),
+                expected,
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.trace_ratio) {
+            return Err(ConfigError::invalid(
+                "trace_ratio",
+                self.trace_ratio,
+                "0 to 1",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn is_http_url(text: &str) -> bool {
+    text.parse::<http::Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
 /// How log lines look.

@@ -10,7 +10,7 @@ use crate::error::io;
 use crate::{ClusterConfig, ClusterError};
 
 /// The cache folder, made, and within reach of Postgres' user.
-pub(super) fn folder(config: &ClusterConfig, account: &Account) -> Result<PathBuf, ClusterError> {
+pub(crate) fn folder(config: &ClusterConfig, account: &Account) -> Result<PathBuf, ClusterError> {
     let folder = match &config.cache {
         Some(folder) => folder.clone(),
         None => default_root(account).join(&config.name).join("postgresql"),

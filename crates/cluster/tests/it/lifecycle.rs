@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use compline_cluster::{Cluster, ClusterConfig, ClusterError};
+use compline_cluster::{Cluster, ClusterConfig, ClusterError, Outlook, leftover_port};
 use sqlx::{Connection, Row};
 
 use crate::{alive, config, connect, folder};
@@ -166,4 +166,30 @@ async fn the_default_binaries_run() {
         assert_eq!(folded, "ä");
     }
     cluster.stop().await.unwrap();
+}
+
+/// What is told to people before they wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_known_before_what_a_start_meets() {
+    let (data, cache) = (folder(), folder());
+    let found = config(data.path());
+    let fetching = ClusterConfig {
+        prefer_system: false,
+        cache: Some(cache.path().to_owned()),
+        ..config(data.path())
+    };
+    let cache = cache.path().canonicalize().unwrap();
+    assert_eq!(Outlook::of(&fetching).unwrap(), Outlook::Fetch { cache });
+    let outlook = Outlook::of(&found).unwrap();
+
+    assert_eq!(leftover_port(data.path()), None);
+    let cluster = Cluster::start(found).await.unwrap();
+    let started = Outlook::Found {
+        version: cluster.version().to_owned(),
+        programs: cluster.programs().to_owned(),
+    };
+    assert_eq!(outlook, started);
+    assert_eq!(leftover_port(data.path()), Some(cluster.port()));
+    cluster.stop().await.unwrap();
+    assert_eq!(leftover_port(data.path()), None);
 }

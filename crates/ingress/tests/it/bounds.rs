@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,12 +16,34 @@ const SIGNATURE: (&str, &str) = (
 );
 
 #[tokio::test]
-async fn an_announced_body_over_the_limit_is_refused_unread() {
+async fn an_announced_body_over_the_limit_is_refused_unread_and_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counts = metrics::set_default_local_recorder(&recorder);
     let street = without_log(config()).await;
     let length = ((4 << 20) + 1).to_string();
     let headers = [SIGNATURE, ("content-length", &*length)];
-    let answer = send(street.address, &head("POST", "/webhooks/meta", &headers)).await;
+    let request = head("POST", "/webhooks/meta", &headers);
+    let answer = send(street.address, &request).await;
     assert_eq!(answer.status, 413);
+    assert_eq!(answer.body, "the body is over the limit");
+    let counted = recorder.handle().render();
+    let line = r#"ingress_deliveries_total{source="meta",outcome="body_too_large"} 1"#;
+    assert!(counted.contains(line), "{counted}");
+}
+
+/// Most clients do not listen while they speak.
+#[tokio::test]
+async fn a_refusal_reaches_a_sender_that_speaks_to_the_end_first() {
+    let mut config = config();
+    config.http.rate.global_per_second = 2;
+    let street = without_log(config).await;
+    let large = vec![b' '; 20 << 20];
+    for (headers, expected) in [(&[SIGNATURE][..], 413), (&[], 401), (&[], 429)] {
+        let mut stream = TcpStream::connect(street.address).await.unwrap();
+        let request = post("/webhooks/meta", headers, &large);
+        within(stream.write_all(&request)).await.unwrap();
+        assert_eq!(answer(&mut stream).await.status, expected);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What does not start, and says why.
 
+use std::time::Duration;
+
 use compline_eventlog::{Log, LogConfig};
 use compline_ingress::{Ingress, IngressConfig, IngressError, sample};
 use compline_runtime::Secret;
@@ -11,7 +13,7 @@ use crate::street::{clock, within};
 
 async fn start(config: IngressConfig) -> Result<Ingress, IngressError> {
     let log = Log::new(LogConfig::new("127.0.0.1:1")).unwrap();
-    let appender = log.appender(config.appender()).unwrap();
+    let appender = log.appender(IngressConfig::default().appender()).unwrap();
     Ingress::new(config, appender, clock())
 }
 
@@ -33,27 +35,51 @@ fn sampled() -> IngressConfig {
 #[tokio::test]
 async fn a_bad_value_is_named_and_a_secret_is_not_shown() {
     type Change = fn(&mut IngressConfig);
-    let cases: [(&str, Change); 8] = [
-        ("meta.app_secrets = none", |c| c.meta.app_secrets.clear()),
-        ("meta.app_secrets = [redacted]: it is empty", |c| {
-            c.meta.app_secrets.push(Secret::new(""));
-        }),
-        ("meta.verify_tokens = [redacted]: it begins or ends", |c| {
-            c.meta.verify_tokens.push(Secret::new("hunter2\n"));
+    let cases: [(&str, Change); 12] = [
+        ("`meta.app_secrets`: found none", |c| {
+            c.meta.app_secrets.clear()
         }),
         (
-            "stripe.signing_secrets = [redacted]: it is a documented",
+            "`meta.app_secrets`: found none, expected at least one, as there are meta.verify_tokens",
+            |c| {
+                c.meta.app_secrets.clear();
+                c.meta.verify_tokens.push(Secret::new("hunter2"));
+                c.stripe.signing_secrets.push(Secret::new("hunter2"));
+            },
+        ),
+        ("`meta.app_secrets`: found an empty one", |c| {
+            c.meta.app_secrets.push(Secret::new(""));
+        }),
+        (
+            "`meta.verify_tokens`: found one that begins or ends with white space",
+            |c| {
+                c.meta.verify_tokens.push(Secret::new("hunter2\n"));
+            },
+        ),
+        (
+            "`stripe.signing_secrets`: found a documented sample, without",
             |c| {
                 c.stripe = sample::stripe();
             },
         ),
-        ("http.max_body = 8MiB", |c| c.http.max_body = 8 << 20),
-        ("body_memory = 1MiB", |c| c.body_memory = 1 << 20),
-        ("http.drain = 9s", |c| {
-            c.http.drain = std::time::Duration::from_secs(9)
+        ("`http.max_body`: found 8MiB", |c| c.http.max_body = 8 << 20),
+        ("`http.max_connections`: found 0", |c| {
+            c.http.max_connections = 0
+        }),
+        ("`body_memory`: found 1MiB, expected 4MiB to", |c| {
+            c.body_memory = 1 << 20
+        }),
+        ("`http.drain`: found 9s, expected at least 10s", |c| {
+            c.http.drain = Duration::from_secs(9)
+        }),
+        ("`delivery_timeout`: found 0s, expected 100ms to", |c| {
+            c.delivery_timeout = Duration::ZERO
+        }),
+        ("`linger`: found 1m, expected 0s to 1s", |c| {
+            c.linger = Duration::from_secs(60)
         }),
         (
-            "meta.app_secrets holds a documented sample secret, and 0.0.0.0:80",
+            "`meta.app_secrets`: found a documented sample, with http.listen = 0.0.0.0:80",
             |c| {
                 c.meta = sample::meta();
                 c.allow_sample_secrets = true;

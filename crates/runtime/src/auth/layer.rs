@@ -7,8 +7,10 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, header};
 use tonic::Status;
+use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::lapse::{KeyedBody, lapse, lapsed};
 use super::{AuthError, Authenticate};
 
 /// What is answered without a key: balancers and tools have none.
@@ -16,6 +18,9 @@ const OPEN: [&str; 2] = ["/grpc.health.v1.", "/grpc.reflection."];
 
 /// Names the caller of each request, or refuses it. The [`super::Principal`] is in the request's
 /// extensions afterwards, and the key is no longer in its metadata.
+///
+/// A call lives no longer than its key: one that waits, and one that streams, is asked about again
+/// every half second, and ends UNAUTHENTICATED.
 #[derive(Clone)]
 pub struct AuthLayer {
     keys: Arc<dyn Authenticate>,
@@ -57,16 +62,16 @@ impl<S> fmt::Debug for Auth<S> {
     }
 }
 
-impl<S, Q, A> Service<Request<Q>> for Auth<S>
+impl<S, Q> Service<Request<Q>> for Auth<S>
 where
-    S: Service<Request<Q>, Response = Response<A>> + Clone + Send + 'static,
+    S: Service<Request<Q>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
+    S::Error: Send,
     Q: Send + 'static,
-    A: Default + Send + 'static,
 {
-    type Response = Response<A>;
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<A>, S::Error>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -84,18 +89,24 @@ where
         }
         let keys = self.keys.clone();
         Box::pin(async move {
-            let recognized = match bearer(request.headers()) {
-                Some(bearer) => keys.authenticate(bearer).await,
-                None => Err(AuthError::Missing),
+            let Some(bearer) = bearer(request.headers()).map(str::to_owned) else {
+                return Ok(Status::from(AuthError::Missing).into_http());
             };
-            match recognized {
-                Ok(principal) => {
-                    request.headers_mut().remove(header::AUTHORIZATION);
-                    request.headers_mut().remove("x-api-key");
-                    request.extensions_mut().insert(principal);
-                    inner.call(request).await
+            let principal = match keys.authenticate(&bearer).await {
+                Ok(principal) => principal,
+                Err(error) => return Ok(Status::from(error).into_http()),
+            };
+            request.headers_mut().remove(header::AUTHORIZATION);
+            request.headers_mut().remove("x-api-key");
+            request.extensions_mut().insert(principal);
+
+            let mut lapse = lapse(keys, bearer);
+            tokio::select! {
+                biased;
+                answer = inner.call(request) => {
+                    Ok(answer?.map(|body| Body::new(KeyedBody::new(body, lapse))))
                 }
-                Err(error) => Ok(Status::from(error).into_http()),
+                () = &mut lapse => Ok(lapsed().into_http()),
             }
         })
     }

@@ -7,9 +7,10 @@ use std::fmt;
 
 use config::{Value, ValueKind};
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::ConfigError;
+use super::error::one_of;
 
 /// One value of the layers. Text becomes a number or truth value where the field is one, because
 /// the environment has only text.
@@ -30,12 +31,21 @@ impl Node {
             .ok_or_else(|| self.refused(format_args!("a whole number from {low} to {high}")))
     }
 
+    /// What it is, without what it says.
+    fn kind(&self) -> &'static str {
+        match self.0.kind {
+            ValueKind::Nil => "nothing",
+            ValueKind::Array(_) => "a list",
+            ValueKind::Table(_) => "a table",
+            ValueKind::String(_) => "text",
+            _ => "a single value",
+        }
+    }
+
     fn refused(&self, expected: impl fmt::Display) -> ConfigError {
         let found = match &self.0.kind {
             ValueKind::String(text) => format!("{text:?}"),
-            ValueKind::Nil => "nothing".to_owned(),
-            ValueKind::Array(_) => "a list".to_owned(),
-            ValueKind::Table(_) => "a table".to_owned(),
+            ValueKind::Nil | ValueKind::Array(_) | ValueKind::Table(_) => self.kind().to_owned(),
             plain => format!("`{plain}`"),
         };
         ConfigError::custom(format_args!("found {found}, expected {expected}"))
@@ -151,8 +161,34 @@ impl<'de> Deserializer<'de> for Node {
         }
     }
 
+    /// What stands in a list's place is not quoted: it may be a secret without its brackets.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
+        if let ValueKind::Array(_) = self.0.kind {
+            return self.deserialize_any(visitor);
+        }
+        let expected = r#"a list such as '["one"]' or '["one", "another"]'"#;
+        Err(ConfigError::invalid("", self.kind(), expected))
+    }
+
+    /// What stands in a table's place is not quoted: the table may be one of secrets.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
+        if let ValueKind::Table(_) = self.0.kind {
+            return self.deserialize_any(visitor);
+        }
+        Err(ConfigError::invalid("", self.kind(), "a table of settings"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ConfigError> {
+        self.deserialize_map(visitor)
+    }
+
     serde::forward_to_deserialize_any! {
-        i128 u128 char bytes byte_buf seq map struct unit unit_struct tuple tuple_struct
+        i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct
         identifier ignored_any
     }
 }
@@ -211,52 +247,5 @@ impl<'de> SeqAccess<'de> for List {
                 .at_origin(origin.as_deref())
                 .below(&format!("[{index}]"))
         })
-    }
-}
-
-impl de::Error for ConfigError {
-    fn custom<T: fmt::Display>(problem: T) -> Self {
-        Self::Invalid {
-            key: String::new(),
-            problem: problem.to_string(),
-            origin: None,
-        }
-    }
-
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("found {found}, expected {expected}"))
-    }
-
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("found {found}, expected {expected}"))
-    }
-
-    fn unknown_variant(found: &str, variants: &'static [&'static str]) -> Self {
-        Self::custom(format_args!(
-            "found {found:?}, expected {}",
-            one_of(variants)
-        ))
-    }
-
-    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        Self::Unknown {
-            key: field.to_owned(),
-            expected: one_of(known),
-            origin: None,
-        }
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::Missing {
-            key: field.to_owned(),
-        }
-    }
-}
-
-fn one_of(names: &[&str]) -> String {
-    match names {
-        [] => "nothing".to_owned(),
-        [name] => format!("`{name}`"),
-        names => format!("one of `{}`", names.join("`, `")),
     }
 }

@@ -1,6 +1,9 @@
 //! What can be wrong with settings: always the key, what was found, what was expected, and where.
 
+use std::fmt;
 use std::path::PathBuf;
+
+use serde::de;
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,19 @@ fn in_origin(origin: &Option<String>) -> String {
 }
 
 impl ConfigError {
+    /// A value that is well formed and still cannot be. Nothing secret may stand in `found`.
+    pub fn invalid(
+        key: impl Into<String>,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Self {
+        Self::Invalid {
+            key: key.into(),
+            problem: format!("found {found}, expected {expected}"),
+            origin: None,
+        }
+    }
+
     /// The offending key, where there is one.
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -57,7 +73,7 @@ impl ConfigError {
     }
 
     /// The same error, its key one level further down: below `parent`.
-    pub(super) fn below(mut self, parent: &str) -> Self {
+    pub fn below(mut self, parent: &str) -> Self {
         if let Self::Unknown { key, .. } | Self::Missing { key } | Self::Invalid { key, .. } =
             &mut self
         {
@@ -79,5 +95,53 @@ impl ConfigError {
             *origin = place.map(str::to_owned);
         }
         self
+    }
+}
+
+impl de::Error for ConfigError {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self::Invalid {
+            key: String::new(),
+            problem: problem.to_string(),
+            origin: None,
+        }
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format_args!("found {found}, expected {expected}"))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format_args!("found {found}, expected {expected}"))
+    }
+
+    fn unknown_variant(found: &str, variants: &'static [&'static str]) -> Self {
+        Self::custom(format_args!(
+            "found {found:?}, expected {}",
+            one_of(variants)
+        ))
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        Self::Unknown {
+            key: field.to_owned(),
+            expected: one_of(known),
+            origin: None,
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::Missing {
+            key: field.to_owned(),
+        }
+    }
+}
+
+/// For people.
+pub(super) fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [name] => format!("`{name}`"),
+        names => format!("one of `{}`", names.join("`, `")),
     }
 }

@@ -81,7 +81,13 @@ impl<'de> Visitor<'de> for SecretVisitor {
         Ok(Secret::new(value))
     }
 
-    // Serde's own answer to a number quotes it, and an unquoted number may be the secret.
+    // Serde's own answer to a plain value quotes it, and without its quotes it may be the secret.
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+        Err(E::custom(
+            "found a truth value, expected a secret in quotes",
+        ))
+    }
+
     fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
         Err(E::custom("found a number, expected a secret in quotes"))
     }
@@ -110,10 +116,12 @@ impl<'de> Visitor<'de> for SecretVisitor {
         let mut value = std::fs::read_to_string(&path)
             .map(Zeroizing::new)
             .map_err(|error| {
-                de::Error::custom(format_args!(
-                    "cannot read the secret file {}: {error}",
-                    path.display()
-                ))
+                // Whoever mistook this for the place of the secret itself gave no whole path.
+                let shown = match path.is_absolute() {
+                    true => path.display().to_string(),
+                    false => REDACTED.to_owned(),
+                };
+                de::Error::custom(format_args!("cannot read the secret file {shown}: {error}"))
             })?;
         if value.ends_with('\n') {
             value.pop();

@@ -221,11 +221,76 @@ fn no_error_quotes_a_secret() {
             "{text}"
         );
     }
-    let missing = error(layers(&[(
-        "COMPLINE_INGRESS__SECRET__FILE",
-        "/nowhere/secret",
-    )]));
-    assert!(missing.to_string().contains("/nowhere/secret"), "{missing}");
+    let file = |path| error(layers(&[("COMPLINE_INGRESS__SECRET__FILE", path)])).to_string();
+    let missing = file("/nowhere/secret");
+    assert!(missing.contains("/nowhere/secret"), "{missing}");
+    let mistaken = file("hunter2");
+    assert!(!mistaken.contains("hunter2"), "{mistaken}");
+}
+
+/// A list without its brackets is the mistake that everyone makes once.
+#[test]
+fn a_malformed_list_of_secrets_is_told_its_form_and_not_quoted() {
+    const VARIABLE: &str = "COMPLINE_INGRESS__SECRETS";
+    for value in ["hunter2", "[hunter2]", "[\"hunter2\"", "[\"a\", \"hunter2]"] {
+        let error = error(layers(&[(VARIABLE, value)]));
+        assert_eq!(error.key(), Some("ingress.secrets"));
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("hunter2"), "{text}");
+        for part in [VARIABLE, r#"'["one"]'"#] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+    }
+    let table = error(layers(&[("COMPLINE_INGRESS", "hunter2")]));
+    assert_eq!(table.key(), Some("ingress"));
+    assert!(!format!("{table} {table:?}").contains("hunter2"), "{table}");
+    for line in [
+        "secrets = 'hunter2'",
+        "secrets = hunter2",
+        "secret = hunter2",
+        "secret = 'hunter2",
+        "secret = \"\"\"hunter2",
+        "secret = \"hunter2\\q\"",
+        "secret = { file = hunter2 }",
+        "secret = 'a'\nsecret = 'hunter2'",
+        "secret 'hunter2'",
+        "secrets = ['a', hunter2]",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, format!("[ingress]\n{line}\n")).unwrap();
+        let error = error(layers(&[]).file(&file));
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("c.toml"), "{text}");
+        assert!(!text.contains("hunter2"), "{line}: {text}");
+    }
+}
+
+#[test]
+fn what_a_check_refuses_is_told_with_its_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, "[ingress]\ntimeout = \"90d\"\n").unwrap();
+    let refused = |key: &'static str| {
+        let layers = layers(&[("COMPLINE_INGRESS__PORT", "2")]).file(&file);
+        let refuse = |_: &Settings| Err(ConfigError::invalid(key, "x", "y"));
+        layers.load_checked(refuse).unwrap_err().to_string()
+    };
+    for (key, layer) in [
+        (
+            "ingress.port",
+            "environment variable COMPLINE_INGRESS__PORT",
+        ),
+        ("ingress.timeout", "c.toml"),
+        ("ingress.max_body", "the defaults"),
+    ] {
+        let text = refused(key);
+        assert!(
+            text.contains(&format!("`{key}`: found x, expected y")),
+            "{text}"
+        );
+        assert!(text.contains(layer), "{layer} is not in: {text}");
+    }
 }
 
 #[test]

@@ -182,6 +182,11 @@ async fn bodies_are_bounded_in_size_and_time() {
         &found[..found.len().min(200)]
     );
 
+    // Whoever speaks to the end before it listens hears the answer too.
+    let unread = post(20_000_000, &"x".repeat(20_000_000));
+    let told = exchange(door.address, &unread).await;
+    assert!(told.starts_with("HTTP/1.1 413"), "{told}");
+
     // One byte now and then resets an idle time-out, but not this one.
     let mut stream = TcpStream::connect(door.address).await.unwrap();
     stream.write_all(post(1000, "").as_bytes()).await.unwrap();
@@ -239,6 +244,32 @@ async fn a_stop_lets_requests_finish_and_takes_no_more() {
     );
     assert!(slow.await.unwrap().ends_with("slow hello"));
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// Who was refused and neither goes on nor hangs up is not waited for at a stop.
+#[tokio::test]
+async fn a_refused_sender_does_not_hold_up_a_drain() {
+    let door = open(HttpConfig {
+        drain: Duration::from_millis(200),
+        ..HttpConfig::default()
+    })
+    .await;
+    let mut stream = TcpStream::connect(door.address).await.unwrap();
+    let request = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\nx";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 413"));
+    let cut = Instant::now();
+    door.stop.cancel();
+    tokio::time::timeout(Duration::from_secs(2), door.served)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        cut.elapsed() >= Duration::from_millis(150),
+        "it was heard out until then"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,125 @@
+//! The end of a call whose key is taken away while it is being answered.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::{AuthError, Authenticate};
+
+/// How often the key of a call that goes on is asked about again.
+const RECHECK: Duration = Duration::from_millis(500);
+
+/// Ready once the key no longer lets anyone in. While keys cannot be checked, those who are in stay
+/// in.
+pub(super) fn lapse(keys: Arc<dyn Authenticate>, bearer: String) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            match keys.authenticate(&bearer).await {
+                Err(AuthError::Invalid | AuthError::Missing) => return,
+                Ok(_) | Err(AuthError::Unavailable) => {}
+            }
+        }
+    })
+}
+
+/// What is said to whoever was let in and is not any more.
+pub(super) fn lapsed() -> Status {
+    Status::unauthenticated("the key is not valid any more")
+}
+
+pin_project! {
+    /// An answer that ends with its key, however much it has still to say.
+    pub(super) struct KeyedBody {
+        #[pin]
+        inner: Body,
+        lapse: BoxFuture<'static, ()>,
+        ended: bool,
+    }
+}
+
+impl KeyedBody {
+    pub(super) fn new(inner: Body, lapse: BoxFuture<'static, ()>) -> Self {
+        Self {
+            inner,
+            lapse,
+            ended: false,
+        }
+    }
+}
+
+impl http_body::Body for KeyedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.project();
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        // First, for a stream that always has something would else never look.
+        if this.lapse.as_mut().poll(cx).is_pending() {
+            return this.inner.poll_frame(cx);
+        }
+        *this.ended = true;
+        let mut trailers = HeaderMap::new();
+        // A fixed text always fits a header.
+        let _ = lapsed().add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::auth::{Principal, Role};
+
+    struct Answers(Mutex<Vec<Result<(), AuthError>>>);
+
+    #[async_trait]
+    impl Authenticate for Answers {
+        async fn authenticate(&self, _bearer: &str) -> Result<Principal, AuthError> {
+            let answer = self.0.lock().unwrap().remove(0);
+            answer.map(|()| Principal {
+                tenant: None,
+                subject: String::new(),
+                role: Role::Standard,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_outlives_an_outage_of_the_keys_and_not_its_key() {
+        let answers = vec![Err(AuthError::Unavailable), Ok(()), Err(AuthError::Invalid)];
+        let keys = Arc::new(Answers(Mutex::new(answers)));
+        let began = Instant::now();
+        let lapse = lapse(keys, String::new());
+        timeout(RECHECK * 20, lapse).await.expect("it lapses");
+        assert!(began.elapsed() >= RECHECK * 3, "{:?}", began.elapsed());
+    }
+}
