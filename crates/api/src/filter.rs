@@ -7,7 +7,7 @@
 //!
 //! | kind | operators | values |
 //! |---|---|---|
-//! | text | `= != < <= > >=` by code points, `:` contains, `:*` is not empty | quoted or bare |
+//! | text | `= !=`, `:` contains, `:*` is not empty | quoted or bare |
 //! | bool | `= !=` | `true`, `false` |
 //! | time | `= != < <= > >=`, `:*` is known | RFC 3339 |
 //! | enum | `= !=` | the declared names |

@@ -19,5 +19,12 @@ pub mod proto {
 
 pub use proto::compline::{command::v1 as command, query::v1 as query};
 
-/// The `FileDescriptorSet` of all services, for reflection.
+/// The `FileDescriptorSet` of all services.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
+
+/// Of the query services, for the reflection of the door that serves them.
+pub const QUERY_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/query.binpb"));
+
+/// Of the command services, for the reflection of the door that serves them.
+pub const COMMAND_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/command.binpb"));

@@ -66,7 +66,9 @@ impl Collection {
         let (collection, id) = name.split_once('/').ok_or_else(expected)?;
         let plausible = !id.is_empty()
             && id.len() <= MAX_ID_BYTES
-            && !id.chars().any(|c| c == '/' || c.is_control());
+            && !id
+                .chars()
+                .any(|c| c == '/' || c.is_whitespace() || c.is_control());
         if collection != self.as_str() || !plausible {
             return Err(expected());
         }
@@ -105,6 +107,7 @@ mod tests {
             "accounts/1",
             "ads/1/2",
             "ads/1\0",
+            "ads/a b",
             "/ads/1",
             &long,
         ] {

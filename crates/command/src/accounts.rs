@@ -13,12 +13,14 @@ use compline_event::{
     AdAccountId, Event,
     account_events::{AccountConnected, AccountDisconnected},
 };
-use compline_tenancy::{resource, view};
+use compline_readmodel::Snapshot;
+use compline_tenancy::{self as tenancy, resource, view};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     check::{self, Fields},
-    commands::{Before, Command, Commands, Done, precondition},
+    command::{Command, precondition},
+    commands::{Commands, Done},
     refuse,
     token::positions,
 };
@@ -28,8 +30,8 @@ pub(crate) struct Accounts(pub(crate) Commands);
 
 #[async_trait]
 impl AccountService for Accounts {
-    /// Connecting what is connected succeeds: it counts as a version and takes the
-    /// new display name, when one is given.
+    /// Connecting what is connected succeeds: it takes the new display name, when
+    /// another one is given, and else changes nothing.
     async fn connect_account(
         &self,
         request: Request<ConnectAccountRequest>,
@@ -52,26 +54,27 @@ impl AccountService for Accounts {
             expected_version: body.expected_version,
             event: Event::AccountConnected(AccountConnected {
                 ad_account_id: id.to_string(),
-                display_name,
+                display_name: display_name.clone(),
                 precondition: precondition(request_id, body.expected_version),
             }),
         };
-        let command = vec![command];
-        let mut done = match self.0.before(&command).await? {
-            Before::Done(done) => done,
-            Before::New(snapshot) => {
-                drop(snapshot);
-                self.0.carry_out(command).await?
-            }
+        let as_asked = |row: &tenancy::Account| {
+            row.connected && (display_name.is_empty() || display_name == row.display_name)
         };
+        let holds = async |snapshot: &mut Snapshot| {
+            let row = known(snapshot, &id).await?;
+            Ok(row.filter(as_asked).map(|row| row.version))
+        };
+        let mut done = self.0.bring_about(command, holds).await?;
         Ok(Response::new(ConnectAccountResponse {
             account: Some(account(&mut done, &id).await?),
             token: positions(&done.token),
+            unchanged: done.unchanged,
         }))
     }
 
-    /// Disconnecting what is disconnected succeeds; what was never seen is
-    /// NOT_FOUND.
+    /// Disconnecting what is disconnected succeeds and changes nothing; what was never
+    /// seen is NOT_FOUND.
     async fn disconnect_account(
         &self,
         request: Request<DisconnectAccountRequest>,
@@ -96,28 +99,33 @@ impl AccountService for Accounts {
                 precondition: precondition(request_id, body.expected_version),
             }),
         };
-        let command = vec![command];
-        let mut done = match self.0.before(&command).await? {
-            Before::Done(done) => done,
-            Before::New(mut snapshot) => {
-                let known = view::account(snapshot.conn(), &id).await;
-                if known.map_err(refuse::database)?.is_none() {
-                    return Err(not_found(&command[0].entity));
-                }
-                drop(snapshot);
-                self.0.carry_out(command).await?
-            }
+        let holds = async |snapshot: &mut Snapshot| {
+            let row = known(snapshot, &id).await?;
+            let row = row.ok_or_else(|| missing(&id))?;
+            Ok((!row.connected).then_some(row.version))
         };
+        let mut done = self.0.bring_about(command, holds).await?;
         Ok(Response::new(DisconnectAccountResponse {
             account: Some(account(&mut done, &id).await?),
             token: positions(&done.token),
+            unchanged: done.unchanged,
         }))
     }
 }
 
+async fn known(
+    snapshot: &mut Snapshot,
+    id: &AdAccountId,
+) -> Result<Option<tenancy::Account>, Status> {
+    let row = view::account(snapshot.conn(), id).await;
+    row.map_err(refuse::database)
+}
+
 async fn account(done: &mut Done, id: &AdAccountId) -> Result<Account, Status> {
-    let row = view::account(done.snapshot.conn(), id).await;
-    let row = row.map_err(refuse::database)?;
-    row.map(resource::account)
-        .ok_or_else(|| not_found(&Collection::Accounts.name(id.as_str())))
+    let row = known(&mut done.snapshot, id).await?;
+    row.map(resource::account).ok_or_else(|| missing(id))
+}
+
+fn missing(id: &AdAccountId) -> Status {
+    not_found(&Collection::Accounts.name(id.as_str()))
 }

@@ -14,13 +14,15 @@ use compline_event::{
     Event, TenantId,
     tenant_events::{ApiKeyIssued, ApiKeyRevoked},
 };
+use compline_readmodel::Snapshot;
 use compline_tenancy::{Role, resource, view};
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use crate::{
     check::{self, Fields},
-    commands::{Before, Command, Commands, Done, precondition},
+    command::{Command, precondition},
+    commands::{Commands, Done},
     refuse,
     token::positions,
 };
@@ -34,31 +36,30 @@ impl ApiKeyService for ApiKeys {
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        let caller = check::admin(&request)?;
+        let issuer = check::issuer(&request)?;
         let body = request.into_inner();
         let mut fields = Fields::default();
-        let (Some(request_id), Some(display_name), Some(role)) = (
+        let (Some(request_id), Some(display_name), Some(role), Some(tenant)) = (
             fields.request_id(&body.request_id),
             fields.optional_display_name(body.display_name.clone()),
             fields.role(body.role()),
+            fields.tenant(&body.tenant, issuer.own_tenant()),
         ) else {
             return Err(fields.refuse());
         };
+        let caller = issuer.within(tenant)?;
         let secret = new_key(caller.tenant, request_id);
-        let command = vec![issue(
-            &secret,
-            caller.subject,
-            request_id,
-            display_name,
-            role,
-        )];
-        let mut done = match self.0.before(&command).await? {
-            Before::Done(done) => done,
-            Before::New(snapshot) => {
-                drop(snapshot);
-                self.0.carry_out(command).await?
+        let command = issue(&secret, caller.subject, request_id, display_name, role);
+        let holds = async |snapshot: &mut Snapshot| {
+            let tenant = view::tenant(snapshot.conn()).await;
+            match tenant.map_err(refuse::database)? {
+                Some(_) => Ok(None),
+                None => Err(not_found(
+                    &Collection::Tenants.name(&caller.tenant.to_string()),
+                )),
             }
         };
+        let mut done = self.0.bring_about(command, holds).await?;
         let (api_key, secret) = issued(&mut done, &secret).await?;
         Ok(Response::new(CreateApiKeyResponse {
             api_key: Some(api_key),
@@ -67,8 +68,8 @@ impl ApiKeyService for ApiKeys {
         }))
     }
 
-    /// Revoking what is revoked succeeds. A caller may revoke the key that it
-    /// calls with.
+    /// Revoking what is revoked succeeds and changes nothing. A caller may revoke the
+    /// key that it calls with, unless it is the tenant's last admin key.
     async fn revoke_api_key(
         &self,
         request: Request<RevokeApiKeyRequest>,
@@ -82,7 +83,7 @@ impl ApiKeyService for ApiKeys {
         ) else {
             return Err(fields.refuse());
         };
-        let command = vec![Command {
+        let command = Command {
             tenant: caller.tenant,
             actor: caller.subject,
             entity: Collection::ApiKeys.name(&key_id),
@@ -91,23 +92,21 @@ impl ApiKeyService for ApiKeys {
             event: Event::ApiKeyRevoked(ApiKeyRevoked {
                 key_id: key_id.clone(),
                 precondition: precondition(request_id, body.expected_version),
+                spares_last_admin: true,
             }),
-        }];
-        let mut done = match self.0.before(&command).await? {
-            Before::Done(done) => done,
-            Before::New(mut snapshot) => {
-                let known = view::find_key(snapshot.conn(), &key_id).await;
-                if known.map_err(refuse::database)?.is_none() {
-                    return Err(not_found(&command[0].entity));
-                }
-                drop(snapshot);
-                self.0.carry_out(command).await?
-            }
         };
+        let holds = async |snapshot: &mut Snapshot| {
+            let row = view::find_key(snapshot.conn(), &key_id).await;
+            let row = row.map_err(refuse::database)?;
+            let row = row.ok_or_else(|| missing(&key_id))?;
+            Ok(row.revoked_at.map(|_| row.version))
+        };
+        let mut done = self.0.bring_about(command, holds).await?;
         let (api_key, _) = row(&mut done, &key_id).await?;
         Ok(Response::new(RevokeApiKeyResponse {
             api_key: Some(api_key),
             token: positions(&done.token),
+            unchanged: done.unchanged,
         }))
     }
 }
@@ -161,7 +160,11 @@ async fn row(done: &mut Done, key_id: &str) -> Result<(query::ApiKey, [u8; 32]),
     let row = view::find_key(done.snapshot.conn(), key_id).await;
     let row = row
         .map_err(refuse::database)?
-        .ok_or_else(|| not_found(&Collection::ApiKeys.name(key_id)))?;
+        .ok_or_else(|| missing(key_id))?;
     let secret_sha256 = row.secret_sha256;
     Ok((resource::api_key(row), secret_sha256))
+}
+
+fn missing(key_id: &str) -> Status {
+    not_found(&Collection::ApiKeys.name(key_id))
 }

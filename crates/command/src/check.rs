@@ -12,6 +12,8 @@ use compline_tenancy as tenancy;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
+use crate::auth::OPERATOR_KEY_ID;
+
 /// Characters.
 const MAX_DISPLAY_NAME: usize = 200;
 
@@ -38,6 +40,37 @@ pub(crate) fn admin<T>(request: &Request<T>) -> Result<Caller, Status> {
             subject,
         } => Ok(Caller::new(*tenant, subject)),
         _ => Err(permission_denied("an admin key of the tenant")),
+    }
+}
+
+/// Who may issue keys: an admin in the own tenant, the operator in any.
+pub(crate) enum Issuer {
+    Admin(Caller),
+    Operator,
+}
+
+pub(crate) fn issuer<T>(request: &Request<T>) -> Result<Issuer, Status> {
+    match principal(request)?.role {
+        Role::Operator => Ok(Issuer::Operator),
+        _ => admin(request).map(Issuer::Admin),
+    }
+}
+
+impl Issuer {
+    /// The tenant that need not be named.
+    pub(crate) fn own_tenant(&self) -> Option<TenantId> {
+        match self {
+            Issuer::Admin(caller) => Some(caller.tenant),
+            Issuer::Operator => None,
+        }
+    }
+
+    pub(crate) fn within(self, tenant: TenantId) -> Result<Caller, Status> {
+        match self {
+            Issuer::Operator => Ok(Caller::new(tenant.as_uuid(), OPERATOR_KEY_ID)),
+            Issuer::Admin(caller) if caller.tenant == tenant => Ok(caller),
+            Issuer::Admin(_) => Err(permission_denied("the operator's key")),
+        }
     }
 }
 
@@ -109,6 +142,17 @@ impl Fields {
         self.or("role", role, || {
             "expected KEY_ROLE_ADMIN, KEY_ROLE_AUDITOR or KEY_ROLE_STANDARD".to_owned()
         })
+    }
+
+    /// The tenant that is named, else `own`.
+    pub(crate) fn tenant(&mut self, name: &str, own: Option<TenantId>) -> Option<TenantId> {
+        if name.is_empty() && own.is_some() {
+            return own;
+        }
+        let id = Collection::Tenants.id("tenant", name).ok();
+        let id = id.and_then(|id| Uuid::try_parse(id).ok());
+        let tenant = id.map(TenantId::new).filter(|id| *id != TenantId::OPERATOR);
+        self.or("tenant", tenant, || "expected tenants/UUID".to_owned())
     }
 
     /// The id in a resource name.

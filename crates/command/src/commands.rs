@@ -1,22 +1,20 @@
 //! What all commands have in common: is it known, append it, wait for the verdict.
 
-use std::{future, panic, sync::Arc, time::Duration};
+use std::{future, panic, slice, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use compline_event::{
-    Envelope, Event, EventId, Position, RecordId, Source, TenantId, Token, Topic,
-    envelope_proto::Precondition,
-};
+use compline_event::{Position, RecordId, TenantId, Token};
 use compline_eventlog::{AppendError, Appender};
 use compline_readmodel::{Reader, Snapshot, Want};
-use compline_runtime::telemetry::trace_context::current_traceparent;
 use compline_tenancy::{Outcome, Request, view};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tonic::Status;
-use uuid::Uuid;
 
-use crate::{failure::Failure, metric, refuse};
+use crate::{
+    command::{Command, Record},
+    failure::Failure,
+    metric, refuse,
+};
 
 /// Gives the time of recording.
 pub type Clock = fn() -> OffsetDateTime;
@@ -35,26 +33,13 @@ struct Shared {
     verdict_wait: Duration,
 }
 
-/// One event to be, and what the projection will know it by.
-#[derive(Clone, Debug)]
-pub(crate) struct Command {
-    pub(crate) tenant: TenantId,
-    pub(crate) actor: String,
-    /// The resource name of what it changes.
-    pub(crate) entity: String,
-    pub(crate) request_id: Uuid,
-    pub(crate) expected_version: Option<u64>,
-    pub(crate) event: Event,
-}
-
-/// What the log is given of a command.
-type Record = (Topic, Bytes, Envelope);
-
-/// Commands that are effective, and a snapshot in which they are.
+/// What was commanded holds, and a snapshot in which it does.
 pub(crate) struct Done {
     pub(crate) snapshot: Snapshot,
-    /// What a read must have seen to see them.
+    /// What a read must have seen to see it.
     pub(crate) token: Token,
+    /// It held before: nothing was appended.
+    pub(crate) unchanged: bool,
 }
 
 /// What is known of commands before they are appended.
@@ -118,7 +103,36 @@ impl Commands {
             token.include(judge(command, &request)?);
             count(command, "repeated");
         }
-        Ok(Before::Done(Done { snapshot, token }))
+        Ok(Before::Done(Done {
+            snapshot,
+            token,
+            unchanged: false,
+        }))
+    }
+
+    /// Carries `command` out, unless an earlier call did, or what it asks for holds:
+    /// `holds` looks, and gives the version of the entity at which it does. When the
+    /// command expects another one, the log decides.
+    pub(crate) async fn bring_about(
+        &self,
+        command: Command,
+        holds: impl AsyncFnOnce(&mut Snapshot) -> Result<Option<u64>, Status>,
+    ) -> Result<Done, Status> {
+        let mut snapshot = match self.before(slice::from_ref(&command)).await? {
+            Before::Done(done) => return Ok(done),
+            Before::New(snapshot) => snapshot,
+        };
+        let expected = command.expected_version;
+        match holds(&mut snapshot).await? {
+            Some(version) if expected.is_none_or(|expected| expected == version) => {
+                count(&command, "unchanged");
+                Ok(command.unchanged(snapshot))
+            }
+            _ => {
+                drop(snapshot);
+                self.carry_out(vec![command]).await
+            }
+        }
     }
 
     /// Appends `commands`, which are of one tenant and one key, and waits until the
@@ -154,7 +168,11 @@ impl Commands {
             let of = command.event.type_name();
             metrics::histogram!(metric::VERDICT_SECONDS, "type" => of).record(waited);
         }
-        Ok(Done { snapshot, token })
+        Ok(Done {
+            snapshot,
+            token,
+            unchanged: false,
+        })
     }
 
     /// Appends an event of which nobody decides anything.
@@ -207,51 +225,6 @@ impl Shared {
     }
 }
 
-impl Command {
-    fn record(&self, now: OffsetDateTime) -> Record {
-        let (topic, key) = self.destination();
-        (topic, key, self.envelope(now))
-    }
-
-    fn envelope(&self, now: OffsetDateTime) -> Envelope {
-        Envelope {
-            event_id: self.event_id(),
-            tenant: Some(self.tenant),
-            occurred_at: now,
-            recorded_at: now,
-            source: Source::User,
-            actor: self.actor.clone(),
-            causation_id: None,
-            correlation_id: None,
-            stamp: None,
-            traceparent: current_traceparent().unwrap_or_default(),
-            event: self.event.clone(),
-        }
-    }
-
-    /// Request ids are known per entity, so the id of the event is of both: the
-    /// same request id on two entities is two events.
-    fn event_id(&self) -> EventId {
-        let of_entity = Uuid::new_v5(&self.request_id, self.entity.as_bytes());
-        EventId::of_request(self.tenant, of_entity, 0)
-    }
-
-    fn destination(&self) -> (Topic, Bytes) {
-        let destination = self.event.destination(self.tenant);
-        destination.expect("only raw webhooks have none")
-    }
-}
-
-pub(crate) fn precondition(
-    request_id: Uuid,
-    expected_version: Option<u64>,
-) -> Option<Precondition> {
-    Some(Precondition {
-        request_id: Bytes::copy_from_slice(request_id.as_bytes()),
-        expected_version,
-    })
-}
-
 async fn request_of(snapshot: &mut Snapshot, command: &Command) -> Result<Option<Request>, Status> {
     view::request(snapshot.conn(), &command.entity, command.request_id)
         .await
@@ -266,6 +239,7 @@ fn judge(command: &Command, request: &Request) -> Result<Position, Status> {
     match request.outcome {
         Outcome::Effective => Ok(after(request.at)),
         Outcome::Stale => Err(refuse::stale(command, request.version)),
+        Outcome::LastAdmin => Err(refuse::last_admin(command)),
     }
 }
 

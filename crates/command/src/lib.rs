@@ -8,8 +8,10 @@
 //! | what became of it | answer |
 //! |---|---|
 //! | effective, now or by an earlier call with the same request_id | the resource as it is now, and a token |
-//! | effective by an earlier call that made a key | the same without the secret; if that answer was lost: for a key, revoke it and make another; for a tenant, make another |
+//! | effective by an earlier call that made a key | the same without the secret; if that answer was lost, revoke the key and make another, as the operator where it was the tenant's first |
+//! | it held before | the same, `unchanged`; nothing is appended, and the request_id is as new as before |
 //! | another version than the expected one | ABORTED with the current version; nothing changed |
+//! | the tenant's last live admin key was to be revoked | FAILED_PRECONDITION; nothing changed |
 //! | the log did not acknowledge it | UNAVAILABLE; it may still appear, so repeat the same request_id |
 //! | appended, no verdict in time | DEADLINE_EXCEEDED; repeat the same request_id |
 //!
@@ -25,6 +27,7 @@ mod accounts;
 mod api_keys;
 pub mod auth;
 mod check;
+mod command;
 mod commands;
 mod error;
 mod failure;

@@ -2,7 +2,8 @@
 
 use metrics::{Unit, describe_counter, describe_histogram};
 
-/// Labels: `type` (the event's), `outcome` (`effective`, `stale` or `repeated`).
+/// Labels: `type` (the event's), `outcome` (`effective`, `stale`, `last_admin`, `repeated`,
+/// or `unchanged` when it held before and nothing was appended).
 pub const COMMANDS: &str = "commands_total";
 /// Labels: `type` (the event's). From the log's acknowledgement.
 pub const VERDICT_SECONDS: &str = "command_verdict_seconds";

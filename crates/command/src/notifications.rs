@@ -13,7 +13,8 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     check::{self, Fields},
-    commands::{Command, Commands},
+    command::Command,
+    commands::Commands,
     refuse,
     token::positions,
 };

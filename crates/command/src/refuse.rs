@@ -9,7 +9,7 @@ use compline_readmodel::ReadError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::commands::Command;
+use crate::command::Command;
 
 /// What a caller should wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -30,6 +30,18 @@ pub(crate) fn stale(command: &Command, current_version: u64) -> Status {
     );
     let details = ErrorDetails::with_error_info("STALE_VERSION", DOMAIN, about);
     Status::with_error_details(Code::Aborted, message, details)
+}
+
+/// The command was decided, and would have left nobody who could issue a key.
+pub(crate) fn last_admin(command: &Command) -> Status {
+    let entity = &command.entity;
+    let message = format!(
+        "{entity} is the tenant's last live admin key, and nobody could create another without \
+         one; nothing changed. Create another admin key, then revoke this one with a new request_id"
+    );
+    let details =
+        ErrorDetails::with_precondition_failure_violation("LAST_ADMIN_KEY", entity, &message);
+    Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 pub(crate) fn used_by_another(earlier: &str) -> Status {

@@ -14,7 +14,8 @@ use crate::{
     api_keys,
     auth::OPERATOR_KEY_ID,
     check::{self, Fields},
-    commands::{Before, Command, Commands, precondition},
+    command::{Command, precondition},
+    commands::{Before, Commands},
     refuse,
     token::positions,
 };

@@ -5,6 +5,7 @@ mod activity;
 mod ads;
 mod change;
 mod key;
+mod list;
 mod log;
 mod replay;
 mod role;
@@ -13,24 +14,28 @@ mod simulate;
 mod status;
 mod tenant;
 mod up;
-
-use std::path::PathBuf;
+mod wait;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use self::role::RoleName;
-use crate::{client::Target, output::Output, role::ProjectionName};
+use crate::{
+    client::Target,
+    config::excerpt::{MORE, of_migrate, of_role},
+    output::Output,
+    role::{EngineName, ProjectionName, RoleName},
+};
 
 /// What a company's ads are doing on Meta, with the proof kept.
 #[derive(Debug, Parser)]
 #[command(name = "compline", version, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Global options")]
     target: Target,
 
-    /// Print JSON, one value a line
-    #[arg(long, global = true)]
+    /// Print JSON, one object a line, with protobuf's field names and every field. Behind
+    /// a page that is not the last stands the line {"nextPageToken": "…"}
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
 
     #[command(subcommand)]
@@ -69,31 +74,34 @@ enum Action {
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
     /// Role: the embedded log alone
+    #[command(after_help = MORE, after_long_help = of_role(RoleName::Broker))]
     Broker,
     /// Role: webhooks in
+    #[command(after_help = MORE, after_long_help = of_role(RoleName::Ingress))]
     Ingress,
     /// Role: events in, events out
     Engine {
         #[command(subcommand)]
-        name: role::EngineName,
+        name: EngineName,
     },
     /// Role: events into one read model
+    #[command(after_help = MORE)]
+    #[command(after_long_help = of_role(RoleName::Projector(ProjectionName::AdStatus)))]
     Projector {
         #[arg(value_enum)]
         name: ProjectionName,
     },
     /// Role: reads over gRPC
+    #[command(after_help = MORE, after_long_help = of_role(RoleName::Query))]
     Query,
     /// Role: decisions of people in, over gRPC
+    #[command(after_help = MORE, after_long_help = of_role(RoleName::Command))]
     Command,
     /// Make topics, logins, schemas and generations for the roles; safe to repeat
+    #[command(after_help = MORE, after_long_help = of_migrate())]
     Migrate,
     /// Make a key for the operator, and the hash that the configuration keeps of it
-    OperatorKey {
-        /// Write the key to this file (mode 0600) instead of printing it
-        #[arg(long, value_name = "FILE")]
-        write_key: Option<PathBuf>,
-    },
+    OperatorKey(change::KeyFile),
     /// Print the commented default configuration
     Config,
 }
@@ -127,7 +135,7 @@ impl Cli {
             Action::Config => role::config(&mut out)?,
             Action::Status(status) => status.run(&target, &mut out).await?,
             Action::Lag(lag) => lag.run(&target, &mut out).await?,
-            Action::OperatorKey { write_key } => role::operator_key(write_key, &mut out)?,
+            Action::OperatorKey(file) => role::operator_key(file, &mut out)?,
             Action::Ads(ads) => ads.run(&target, &mut out).await?,
             Action::Activity(activity) => activity.run(&target, &mut out).await?,
             Action::Notifications(notifications) => notifications.run(&target, &mut out).await?,

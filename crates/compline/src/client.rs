@@ -1,6 +1,8 @@
 //! The gRPC client of the command-line tools: where the street is, which key to
 //! show, and what a read must have seen.
 
+mod freshness;
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -12,17 +14,18 @@ use compline_api::{
         tenant_service_client::TenantServiceClient,
     },
     query::{
-        Consistency, OnTimeout, Position, activity_service_client::ActivityServiceClient,
+        Position, activity_service_client::ActivityServiceClient,
         ad_service_client::AdServiceClient, tenancy_service_client::TenancyServiceClient,
     },
 };
-use compline_event::Token;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
+
+pub use freshness::Freshness;
 
 use crate::{
     config::Settings,
@@ -55,48 +58,6 @@ pub struct Target {
     /// A file with the API key [default: $COMPLINE_API_KEY, else the data folder's]
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-}
-
-/// What a read must have seen.
-#[derive(Debug, Clone, Args)]
-pub struct Freshness {
-    /// Wait until the read has seen this place in the log, as commands print it:
-    /// ad/3@120,account/0@7
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<Token>,
-
-    /// How long to wait for --token, such as 500ms or 5s; at most 60s
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
-    pub max_wait: Duration,
-
-    /// When the wait is over, show what is there instead of failing
-    #[arg(long)]
-    pub allow_stale: bool,
-}
-
-impl Freshness {
-    pub fn consistency(&self) -> Option<Consistency> {
-        let token = self.token.as_ref()?;
-        Some(Consistency {
-            min_position: token.positions().map(to_position).collect(),
-            max_wait: Some(prost_types::Duration {
-                seconds: i64::try_from(self.max_wait.as_secs()).unwrap_or(i64::MAX),
-                nanos: i32::try_from(self.max_wait.subsec_nanos()).expect("below 10^9"),
-            }),
-            on_timeout: match self.allow_stale {
-                true => OnTimeout::Stale.into(),
-                false => OnTimeout::Unspecified.into(),
-            },
-        })
-    }
-}
-
-fn to_position(position: compline_event::Position) -> Position {
-    Position {
-        topic: position.topic.to_string(),
-        partition: position.partition.0,
-        next_offset: position.next_offset.0,
-    }
 }
 
 /// The token of an answer, as `--token` reads it.
@@ -198,6 +159,11 @@ impl Target {
 
     pub fn street(&self) -> Street {
         Street::at(&self.data)
+    }
+
+    /// Whether the street is the data folder's, and not one that a URL names.
+    pub fn is_of_folder(&self) -> bool {
+        self.query_url.is_none() && self.command_url.is_none()
     }
 
     /// The query service with the tenant's key.

@@ -22,6 +22,13 @@ pub struct Checkpoint {
     pub next_offset: Offset,
 }
 
+impl Checkpoint {
+    /// Of a reader whose reading makes new events.
+    pub fn is_engines(&self) -> bool {
+        self.reader.starts_with("engine:")
+    }
+}
+
 /// What the tables hold besides rows for readers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -80,6 +87,12 @@ impl Inspector {
             .collect()
     }
 
+    /// How much engines have decided and not told yet.
+    pub async fn outbox(&mut self) -> Result<i64> {
+        let count = sqlx::query_scalar("SELECT count(*) FROM engine.outbox");
+        Ok(count.fetch_one(&mut self.conn).await?)
+    }
+
     pub async fn counts(&mut self) -> Result<Counts> {
         let (database_bytes, parked_keys, outbox, pending): (i64, i64, i64, i64) = sqlx::query_as(
             "SELECT pg_database_size(current_database()),
@@ -120,12 +133,9 @@ impl Inspector {
              FROM {schema}.webhook_counter"
         );
         let counters = sqlx::query_as(AssertSqlSafe(statement))
-            .bind(EXPIRED)
+            .bind(compline_activity::EXPIRED)
             .fetch_one(&mut self.conn)
             .await?;
         Ok(counters)
     }
 }
-
-/// The problem under which the projection `activity` counts what has expired.
-const EXPIRED: &str = "nobody connected the account in time";

@@ -18,6 +18,7 @@ pub mod problem;
 pub mod process;
 pub mod replay;
 pub mod role;
+pub mod settle;
 pub mod show;
 pub mod simulate;
 pub mod street;

@@ -27,8 +27,9 @@ impl Output {
         self.json
     }
 
+    /// Without the spaces at its end, which an empty last value leaves.
     pub fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        self.out.write_all(text.as_ref().as_bytes())?;
+        self.out.write_all(text.as_ref().trim_end().as_bytes())?;
         self.out.write_all(b"\n")
     }
 
@@ -54,7 +55,10 @@ impl Output {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        self.line(table.trim_fmt())
+        for line in table.lines() {
+            self.line(line)?;
+        }
+        Ok(())
     }
 
     /// Something that the reader should know beside the answer; never part of it.

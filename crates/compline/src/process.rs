@@ -10,10 +10,11 @@ use compline_runtime::{
     telemetry::{self, Telemetry, TelemetryConfig},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::net::SocketAddr;
+use tokio::net::TcpListener;
 
-/// Above what servers take to drain, so that nothing is cut that may still finish.
-const DOORS_GRACE: Duration = Duration::from_secs(15);
+/// What servers may take to drain comes on top, so that nothing is cut that may
+/// still finish.
+const DOORS_GRACE: Duration = Duration::from_secs(5);
 /// A batch in flight is finished: a writer's statement time-out and some.
 const LOOPS_GRACE: Duration = Duration::from_secs(15);
 /// Postgres writes out what it holds.
@@ -36,12 +37,13 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(shutdown: Shutdown) -> Self {
+    /// Of servers that take at most `longest_drain` to finish what they have begun.
+    pub fn new(shutdown: Shutdown, longest_drain: Duration) -> Self {
         let health = Health::new();
         let mut tasks = Tasks::new(shutdown);
         tasks.tell(health.clone());
         Self {
-            doors: tasks.stage("doors", DOORS_GRACE),
+            doors: tasks.stage("doors", longest_drain + DOORS_GRACE),
             loops: tasks.stage("loops", LOOPS_GRACE),
             stores: tasks.stage("stores", STORES_GRACE),
             admin: tasks.stage("admin", ADMIN_GRACE),
@@ -50,20 +52,13 @@ impl Process {
         }
     }
 
-    /// Opens `/healthz`, `/readyz` and `/metrics`; gives the address that was bound.
-    pub async fn open_admin(
-        &self,
-        listen: SocketAddr,
-        metrics: Option<PrometheusHandle>,
-    ) -> Result<SocketAddr> {
-        let listener = compline_runtime::bind("admin", listen).await?;
-        let address = listener.local_addr()?;
+    /// Opens `/healthz`, `/readyz` and `/metrics`.
+    pub fn open_admin(&self, listener: TcpListener, metrics: Option<PrometheusHandle>) {
         let router = admin::router(self.health.clone(), metrics);
         let config = HttpConfig::default();
         self.admin.spawn("admin", |stop| async move {
             http::serve("admin", listener, router, &config, stop).await
         });
-        Ok(address)
     }
 
     pub fn shutdown(&self) -> &Shutdown {

@@ -4,6 +4,8 @@
 //! record's headers. What cannot be decoded is shown all the same, with the
 //! reason: an analyst looks for just that.
 
+pub mod topic;
+
 use std::collections::HashMap;
 
 use compline_event::{EventId, TenantId, envelope_proto, timestamp};
@@ -11,6 +13,7 @@ use compline_eventlog::Record;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value, json};
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::{show, wire_json};
@@ -41,7 +44,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Everything that the record says, as one JSON object.
+    /// Everything that the record says, as one JSON object. Of an envelope every field
+    /// is there, at its default too, and null where there is none.
     pub fn to_json(&mut self, record: &Record) -> Value {
         let mut shown = Map::new();
         shown.insert("at".into(), record.at.to_string().into());
@@ -79,39 +83,23 @@ impl Decoder {
         envelope: &envelope_proto::Envelope,
         shown: &mut Map<String, Value>,
     ) {
-        let clock = |at: &Option<prost_types::Timestamp>| {
-            at.as_ref()
-                .and_then(timestamp::from_proto)
-                .and_then(|at| {
-                    at.format(&time::format_description::well_known::Rfc3339)
-                        .ok()
-                })
-                .unwrap_or_default()
-        };
-        let number = match envelope.number {
-            0 => String::new(),
-            number => number.to_string(),
-        };
-        let fields = [
-            ("eventId", uuid(&envelope.event_id)),
-            ("tenantId", uuid(&envelope.tenant_id)),
-            ("type", envelope.r#type.clone()),
-            ("version", envelope.version.to_string()),
-            ("occurredAt", clock(&envelope.occurred_at)),
-            ("recordedAt", clock(&envelope.recorded_at)),
-            ("source", envelope.source.clone()),
-            ("actor", envelope.actor.clone()),
-            ("causationId", uuid(&envelope.causation_id)),
-            ("correlationId", uuid(&envelope.correlation_id)),
-            ("producer", envelope.producer.clone()),
-            ("number", number),
-            ("traceparent", envelope.traceparent.clone()),
+        let fields: [(&str, Value); 13] = [
+            ("eventId", uuid(&envelope.event_id).into()),
+            ("tenantId", uuid(&envelope.tenant_id).into()),
+            ("type", envelope.r#type.as_str().into()),
+            ("version", envelope.version.into()),
+            ("occurredAt", clock(envelope.occurred_at.as_ref()).into()),
+            ("recordedAt", clock(envelope.recorded_at.as_ref()).into()),
+            ("source", envelope.source.as_str().into()),
+            ("actor", envelope.actor.as_str().into()),
+            ("causationId", uuid(&envelope.causation_id).into()),
+            ("correlationId", uuid(&envelope.correlation_id).into()),
+            ("producer", envelope.producer.as_str().into()),
+            // As protobuf writes 64 bits, which a double does not hold.
+            ("number", envelope.number.to_string().into()),
+            ("traceparent", envelope.traceparent.as_str().into()),
         ];
-        for (name, text) in fields {
-            if !text.is_empty() {
-                shown.insert(name.into(), text.into());
-            }
-        }
+        shown.extend(fields.map(|(name, value)| (name.to_owned(), value)));
         match self.payload(&envelope.r#type, &envelope.payload) {
             Ok(payload) => shown.insert("payload".into(), payload),
             Err(problem) => {
@@ -173,12 +161,19 @@ fn lossy(bytes: &[u8]) -> String {
     }
 }
 
-fn uuid(bytes: &[u8]) -> String {
+/// `None` when absent.
+fn uuid(bytes: &[u8]) -> Option<String> {
     match Uuid::from_slice(bytes) {
-        Ok(uuid) => uuid.to_string(),
-        Err(_) if bytes.is_empty() => String::new(),
-        Err(_) => format!("0x{}", hex::encode(bytes)),
+        Ok(uuid) => Some(uuid.to_string()),
+        Err(_) if bytes.is_empty() => None,
+        Err(_) => Some(format!("0x{}", hex::encode(bytes))),
     }
+}
+
+/// `None` when absent, or beyond the calendar.
+fn clock(at: Option<&prost_types::Timestamp>) -> Option<String> {
+    let at = at.and_then(timestamp::from_proto)?;
+    at.format(&Rfc3339).ok()
 }
 
 /// Where a replay begins or ends.
@@ -200,7 +195,7 @@ impl Place {
         if let Some(age) = compline_runtime::config::duration::parse(text) {
             return Ok(Place::Time(now - age));
         }
-        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        time::OffsetDateTime::parse(text, &Rfc3339)
             .map(Place::Time)
             .map_err(|_| {
                 format!(

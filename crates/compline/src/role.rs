@@ -3,13 +3,15 @@
 
 pub mod broker;
 mod command;
+mod door;
 mod engine;
 mod ingress;
 pub mod migrate;
 mod projector;
 mod query;
+pub mod reach;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use compline_eventlog::Log;
@@ -18,9 +20,35 @@ use compline_query::TenantKeys;
 use compline_readmodel::{Database, Reader, Role, Wakes, generation::SCHEMA};
 use compline_runtime::health::Check;
 use compline_tenancy::KeyStore;
-use tokio::sync::OnceCell;
+use tokio::{net::TcpListener, sync::OnceCell};
 
-use crate::{config::Settings, process::Process};
+pub use self::door::{Door, Taken};
+use crate::{
+    config::{
+        Settings,
+        excerpt::{MORE, of_role},
+    },
+    process::Process,
+};
+
+/// What one process may run alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleName {
+    Broker,
+    Ingress,
+    Engine(EngineName),
+    Projector(ProjectionName),
+    Query,
+    Command,
+}
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
+pub enum EngineName {
+    /// From webhooks to what is known of ads
+    #[command(after_help = MORE, after_long_help = of_role(RoleName::Engine(EngineName::Ad)))]
+    Ad,
+}
 
 /// Which projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,18 +88,18 @@ impl Rooms {
     }
 
     /// Opens the door for webhooks.
-    pub async fn ingress(&self, process: &Process) -> Result<SocketAddr> {
-        ingress::start(self, process).await
+    pub fn ingress(&self, listener: TcpListener, process: &Process) -> Result<()> {
+        ingress::start(self, listener, process)
     }
 
     /// Opens the query service.
-    pub async fn query(&self, process: &Process) -> Result<SocketAddr> {
-        query::start(self, process).await
+    pub async fn query(&self, listener: TcpListener, process: &Process) {
+        query::start(self, listener, process).await;
     }
 
     /// Opens the command service.
-    pub async fn command(&self, process: &Process) -> Result<SocketAddr> {
-        command::start(self, process).await
+    pub async fn command(&self, listener: TcpListener, process: &Process) -> Result<()> {
+        command::start(self, listener, process).await
     }
 
     pub fn ad_engine(&self, process: &Process) -> Status {

@@ -6,6 +6,7 @@
 //! | `street.json` | 0600 | where the running street listens; means nothing while nobody holds the lock |
 //! | `operator.key` | 0600 | may create tenants |
 //! | `api.key` | 0600 | the sample tenant's admin key, which the command line reads |
+//! | `token` | 0600 | what the next reads of the command line wait for |
 //! | `pgpass` | 0600 | the database passwords of this run, in libpq's format |
 //! | `log/` | 0700 | the embedded broker's |
 //! | `postgres/` | | the private PostgreSQL's, see `compline-cluster` |
@@ -50,6 +51,10 @@ pub enum Found {
     Starting {
         pid: Option<u32>,
     },
+    /// It finishes what it has begun and takes nothing more.
+    Stopping {
+        pid: u32,
+    },
     NotRunning,
 }
 
@@ -74,6 +79,10 @@ impl Street {
 
     pub fn api_key_file(&self) -> PathBuf {
         self.folder.join("api.key")
+    }
+
+    pub fn token_file(&self) -> PathBuf {
+        self.folder.join("token")
     }
 
     pub fn pgpass_file(&self) -> PathBuf {
@@ -129,6 +138,15 @@ impl Street {
         write_private(&self.run_file(), &run_file.to_json())
     }
 
+    /// From here on nobody is sent to the street's doors. A failure costs others a
+    /// clearer word, and a stop is no time to fail.
+    pub fn announce_stop(&self, mut run_file: RunFile) {
+        run_file.stopping = true;
+        if let Err(error) = self.announce(&run_file) {
+            tracing::warn!(error = %format_args!("{error:#}"), "the stop could not be announced");
+        }
+    }
+
     /// Takes the announcement back; without it nothing is found once the lock is
     /// gone, so a failure only costs tidiness.
     pub fn withdraw(&self) {
@@ -165,6 +183,9 @@ impl Street {
         if holder.is_some_and(|pid| pid != run_file.pid) {
             return Ok(Found::Starting { pid: holder });
         }
+        if run_file.stopping {
+            return Ok(Found::Stopping { pid: run_file.pid });
+        }
         Ok(Found::Running(run_file))
     }
 
@@ -175,6 +196,10 @@ impl Street {
             Found::Starting { .. } => {
                 anyhow::bail!("the street in {} is still starting", self.folder.display())
             }
+            Found::Stopping { pid } => anyhow::bail!(
+                "the street in {} is stopping (process {pid})",
+                self.folder.display()
+            ),
             Found::NotRunning => anyhow::bail!(
                 "no street is running in {}; start one with `compline up`, or name another folder with --data",
                 self.folder.display()

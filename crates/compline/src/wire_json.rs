@@ -3,8 +3,11 @@
 
 use std::sync::LazyLock;
 
-use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost::{Message, Name};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _,
+    SerializeOptions,
+};
 use serde_json::Value;
 
 static API: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -17,11 +20,10 @@ static EVENTS: LazyLock<DescriptorPool> = LazyLock::new(|| {
         .expect("the descriptor set was made by this build")
 });
 
-/// A message of the gRPC API; `name` is its full name, such as
-/// `compline.query.v1.Ad`.
-pub fn api(name: &str, message: &impl Message) -> Value {
+/// A message of the gRPC API.
+pub fn api<M: Message + Name>(message: &M) -> Value {
     let descriptor = API
-        .get_message_by_name(name)
+        .get_message_by_name(&M::full_name())
         .expect("the name stands in this build's own descriptor set");
     let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
         .expect("a message decodes as what it was encoded as");
@@ -36,16 +38,61 @@ pub fn event_descriptor(event_type: &str) -> Option<MessageDescriptor> {
         .find(|message| message.name() == event_type)
 }
 
-/// Canonical JSON with the fields that have no value left out.
+/// Canonical JSON with all fields, so that each line of a list has the same ones:
+/// those at their default too, and null for what is absent. Of alternatives only the
+/// one that is there.
 pub fn to_value(message: &DynamicMessage) -> Value {
-    let options = SerializeOptions::new().skip_default_fields(true);
-    message
+    let options = SerializeOptions::new().skip_default_fields(false);
+    let mut value = message
         .serialize_with_options(serde_json::value::Serializer, &options)
-        .expect("a message of a known schema is representable")
+        .expect("a message of a known schema is representable");
+    add_absent(message, &mut value);
+    value
+}
+
+/// Well-known types are no objects in JSON, and stay as they are.
+fn add_absent(message: &DynamicMessage, value: &mut Value) {
+    let Value::Object(object) = value else { return };
+    for field in message.descriptor().fields() {
+        if field.supports_presence() && !message.has_field(&field) {
+            if !is_alternative(&field) {
+                object.insert(field.json_name().to_owned(), Value::Null);
+            }
+            continue;
+        }
+        let inside = message.get_field(&field);
+        match (inside.as_message(), inside.as_list()) {
+            (Some(inner), _) => {
+                let value = object.get_mut(field.json_name());
+                value.into_iter().for_each(|value| add_absent(inner, value));
+            }
+            (_, Some(list)) => {
+                let values = object.get_mut(field.json_name());
+                let values = values.and_then(Value::as_array_mut).into_iter().flatten();
+                for (inner, value) in list.iter().zip(values) {
+                    inner
+                        .as_message()
+                        .into_iter()
+                        .for_each(|inner| add_absent(inner, value));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// proto3's `optional` is a oneof of its own on the wire, and none to a reader.
+fn is_alternative(field: &FieldDescriptor) -> bool {
+    field
+        .containing_oneof()
+        .is_some_and(|oneof| !oneof.is_synthetic())
 }
 
 #[cfg(test)]
 mod tests {
+    use compline_api::query::{Ad, AdIssue, WatchAdsResponse, watch_ads_response::Event};
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -56,15 +103,31 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_canonical_json() {
-        let ad = compline_api::query::Ad {
+    fn an_answer_is_canonical_json_with_every_field() {
+        let ad = Ad {
             name: "ads/1".into(),
             version: 7,
+            open_issues: vec![AdIssue {
+                error_code: "1".into(),
+                ..Default::default()
+            }],
             ..Default::default()
         };
-        assert_eq!(
-            api("compline.query.v1.Ad", &ad),
-            serde_json::json!({"name": "ads/1", "version": "7"})
-        );
+        let issue = json!({
+            "errorCode": "1", "summary": "", "message": "", "raiseTime": null,
+        });
+        let shown = json!({
+            "name": "ads/1", "adId": "", "adAccountId": "", "level": "AD_LEVEL_UNSPECIFIED",
+            "status": "", "oldStatus": "", "reason": "", "placements": [],
+            "statusTime": null, "updateTime": null, "fetchNeeded": false,
+            "openIssues": [issue], "version": "7",
+        });
+        assert_eq!(api(&ad), shown);
+
+        let told = WatchAdsResponse {
+            event: Some(Event::Changed(ad)),
+            resume_token: String::new(),
+        };
+        assert_eq!(api(&told), json!({ "changed": shown, "resumeToken": "" }));
     }
 }

@@ -9,14 +9,14 @@ use compline_api::{
     name::Collection,
     page::{Fingerprint, PageSize, PageToken},
     query::{
-        self, Consistency, ListActivitiesRequest, ListActivitiesResponse, ListNotificationsRequest,
+        self, ListActivitiesRequest, ListActivitiesResponse, ListNotificationsRequest,
         ListNotificationsResponse, ListWebhookCountersRequest, ListWebhookCountersResponse,
         NotificationSeverity, activity_service_server::ActivityService,
     },
     timestamp::to_proto,
 };
 use compline_event::EventId;
-use compline_readmodel::{Reader, Snapshot};
+use compline_readmodel::Reader;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -31,14 +31,6 @@ pub struct ActivityApi {
 impl ActivityApi {
     pub fn new(reader: Reader) -> Self {
         Self { reader }
-    }
-
-    async fn snapshot<T>(
-        &self,
-        request: &Request<T>,
-        asked: Option<Consistency>,
-    ) -> Result<Snapshot, Status> {
-        consistency::snapshot(&self.reader, request, asked).await
     }
 }
 
@@ -59,7 +51,8 @@ impl ActivityService for ActivityApi {
         }
         let subject = Some(body.subject.as_str()).filter(|subject| !subject.is_empty());
 
-        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let mut snapshot =
+            consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
         let rows = view::activities(snapshot.conn(), subject, after.as_ref(), size.limit()).await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {
@@ -86,7 +79,8 @@ impl ActivityService for ActivityApi {
             .map(|cursor| read_cursor(cursor, readable))
             .transpose()?;
 
-        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let mut snapshot =
+            consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
         let unread = view::unread_count(snapshot.conn(), &reader).await;
         let unread_count = unread.map_err(consistency::database_failed)?;
         // Beyond the last unread one there is nothing to look for.
@@ -125,7 +119,8 @@ impl ActivityService for ActivityApi {
             return Err(PageToken::nonsense());
         }
 
-        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let mut snapshot =
+            consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
         let rows = view::webhook_counters(snapshot.conn(), after.as_ref(), size.limit()).await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {

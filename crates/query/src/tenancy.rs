@@ -5,12 +5,11 @@ use compline_api::{
     name::Collection,
     page::{Fingerprint, PageSize, PageToken},
     query::{
-        Consistency, GetTenantRequest, GetTenantResponse, ListAccountsRequest,
-        ListAccountsResponse, ListApiKeysRequest, ListApiKeysResponse,
-        tenancy_service_server::TenancyService,
+        GetTenantRequest, GetTenantResponse, ListAccountsRequest, ListAccountsResponse,
+        ListApiKeysRequest, ListApiKeysResponse, tenancy_service_server::TenancyService,
     },
 };
-use compline_readmodel::{Reader, Snapshot};
+use compline_readmodel::Reader;
 use compline_tenancy::{resource, view};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -26,14 +25,6 @@ impl TenancyApi {
     pub fn new(reader: Reader) -> Self {
         Self { reader }
     }
-
-    async fn snapshot<T>(
-        &self,
-        request: &Request<T>,
-        asked: Option<Consistency>,
-    ) -> Result<Snapshot, Status> {
-        consistency::snapshot(&self.reader, request, asked).await
-    }
 }
 
 #[async_trait]
@@ -43,7 +34,7 @@ impl TenancyService for TenancyApi {
         request: Request<GetTenantRequest>,
     ) -> Result<Response<GetTenantResponse>, Status> {
         let asked = request.get_ref().consistency.clone();
-        let mut snapshot = self.snapshot(&request, asked).await?;
+        let mut snapshot = consistency::snapshot(&self.reader, &request, asked).await?;
         let row = view::tenant(snapshot.conn()).await;
         let row = row.map_err(consistency::database_failed)?;
         let missing = || not_found(Collection::Tenants.as_str());
@@ -62,7 +53,8 @@ impl TenancyService for TenancyApi {
         let query = Fingerprint::new("ListAccounts", &[]);
         let after = cursor(&body.page_token, &query)?;
 
-        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let mut snapshot =
+            consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
         let rows = view::accounts(snapshot.conn(), &after, size.limit()).await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token =
@@ -84,7 +76,8 @@ impl TenancyService for TenancyApi {
         let query = Fingerprint::new("ListApiKeys", &[]);
         let after = cursor(&body.page_token, &query)?;
 
-        let mut snapshot = self.snapshot(&request, body.consistency.clone()).await?;
+        let mut snapshot =
+            consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
         let rows = view::keys(snapshot.conn(), &after, size.limit()).await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| vec![row.key_id.clone()]);

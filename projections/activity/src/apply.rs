@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compline_event::{
     Envelope, Event, EventId, Recorded, TenantId,
     activity_events::{self, ActivityRecorded, NotificationRaised, NotificationRead},
-    command::{Commanded, Verdict, verdict},
+    command::{AdminKeys, Commanded, Verdict, verdict},
     timestamp,
 };
 use compline_readmodel::FoldError;
@@ -27,6 +27,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
+    EXPIRED,
     row::{Activity, Notification, Severity, WebhookCounter},
     told::told,
 };
@@ -34,9 +35,6 @@ use crate::{
 /// Characters. What is longer is cut; four bytes each fit an index entry.
 const MAX_NAME: usize = 200;
 const MAX_TEXT: usize = 4000;
-
-/// The problem under which [`Event::WebhookExpired`] is counted.
-const EXPIRED: &str = "nobody connected the account in time";
 
 pub(crate) type RequestKey = (TenantId, String, Uuid);
 /// Tenant, reader, notification.
@@ -48,6 +46,7 @@ pub(crate) type CounterKey = (TenantId, String, String, String, String);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     pub(crate) versions: BTreeMap<(TenantId, String), u64>,
+    pub(crate) admin_keys: AdminKeys,
     pub(crate) decided_before: BTreeSet<RequestKey>,
     pub(crate) raised_before: BTreeSet<(TenantId, String)>,
     pub(crate) read_before: BTreeSet<ReadKey>,
@@ -90,6 +89,8 @@ fn command(rows: &mut Rows, event: &Recorded) -> Result<(), FoldError> {
     let seen = rows.decided_before.contains(&request) || rows.requests.contains(&request);
     let current = rows.versions.get(&entity).copied().unwrap_or(0);
     let verdict = verdict(seen, current, command.expected_version);
+    let keys = &mut rows.admin_keys;
+    let verdict = keys.judge(verdict, tenant, &envelope.event, current);
     if verdict != Verdict::Repeated {
         rows.requests.insert(request);
     }

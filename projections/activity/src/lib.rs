@@ -32,4 +32,7 @@ pub use {apply::Rows, store::ActivityTrail};
 /// As in `compline projector activity`.
 pub const NAME: &str = "activity";
 
+/// The problem under which `WebhookExpired` is counted.
+pub const EXPIRED: &str = "nobody connected the account in time";
+
 pub const TOPICS: &[Topic] = &[Topic::Activity, Topic::Tenant, Topic::Account];

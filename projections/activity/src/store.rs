@@ -28,6 +28,7 @@ impl Projection for ActivityTrail {
         let touched = Touched::by(events);
         let mut rows = Rows::default();
         load::versions(conn, &touched, &mut rows).await?;
+        load::admin_keys(conn, &touched, &mut rows).await?;
         load::requests(conn, &touched, &mut rows).await?;
         load::notifications(conn, &touched, &mut rows).await?;
         load::reads(conn, &touched, &mut rows).await?;
@@ -45,6 +46,7 @@ impl Projection for ActivityTrail {
         save::reads(conn, rows.reads).await?;
         save::counters(conn, rows.counters).await?;
         save::versions(conn, rows.versions).await?;
+        save::admin_keys(conn, rows.admin_keys).await?;
         save::requests(conn, rows.requests).await
     }
 }
@@ -53,6 +55,8 @@ impl Projection for ActivityTrail {
 #[derive(Default)]
 struct Touched {
     entities: BTreeSet<(TenantId, String)>,
+    /// Tenants whose keys change.
+    keyed: BTreeSet<TenantId>,
     requests: BTreeSet<RequestKey>,
     notifications: BTreeSet<(TenantId, String)>,
     reads: BTreeSet<ReadKey>,
@@ -77,7 +81,10 @@ impl Touched {
                     let reader = apply::reader(&e.reader);
                     touched.reads.insert((tenant, reader, id));
                 }
-                _ => {
+                other => {
+                    if let Event::ApiKeyIssued(_) | Event::ApiKeyRevoked(_) = other {
+                        touched.keyed.insert(tenant);
+                    }
                     if let Ok(Some(command)) = Commanded::of(&event.envelope) {
                         let request = (tenant, command.entity.clone(), command.request_id);
                         touched.requests.insert(request);

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compline_event::{
     AdAccountId, Envelope, Event, Recorded, TenantId,
     account_events::AccountStatusChanged,
-    command::{Commanded, Verdict, verdict},
+    command::{AdminKeys, Commanded, Verdict, verdict},
     tenant_events::{self, ApiKeyIssued},
     timestamp,
 };
@@ -35,6 +35,8 @@ pub struct Rows {
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
     pub(crate) accounts: BTreeMap<(TenantId, AdAccountId), Account>,
     pub(crate) keys: BTreeMap<(TenantId, String), ApiKey>,
+    /// What `keys` say, but of every key of a tenant.
+    pub(crate) admin_keys: AdminKeys,
     /// Requests of earlier batches: that they were decided is all that matters.
     pub(crate) decided_before: BTreeSet<RequestKey>,
     pub(crate) requests: BTreeMap<RequestKey, Request>,
@@ -52,9 +54,12 @@ pub(crate) fn apply(rows: &mut Rows, event: &Recorded) -> Result<(), FoldError> 
     let key = (tenant, command.entity, command.request_id);
     let seen = rows.decided_before.contains(&key) || rows.requests.contains_key(&key);
     let current = current_version(rows, tenant, &envelope.event)?;
-    let (outcome, version) = match verdict(seen, current, command.expected_version) {
+    let verdict = verdict(seen, current, command.expected_version);
+    let keys = &mut rows.admin_keys;
+    let (outcome, version) = match keys.judge(verdict, tenant, &envelope.event, current) {
         Verdict::Repeated => return Ok(()),
         Verdict::Stale => (Outcome::Stale, current),
+        Verdict::LastAdmin => (Outcome::LastAdmin, current),
         Verdict::Effective => {
             change(rows, tenant, envelope, current + 1)?;
             (Outcome::Effective, current + 1)

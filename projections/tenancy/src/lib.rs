@@ -10,7 +10,9 @@
 //! - requests are known per entity: one request id on two entities is two
 //!   requests, for between their partitions there is no order;
 //! - no secret is here, only the SHA-256 of 256 random bits;
-//! - a revoked key never enters again, whatever comes later.
+//! - a revoked key never enters again, whatever comes later;
+//! - a tenant that has an admin key keeps one, unless an event says otherwise: of
+//!   two that revoke the last two at once, the first in the log does.
 
 #[cfg(feature = "write")]
 mod apply;

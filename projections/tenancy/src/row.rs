@@ -71,6 +71,8 @@ pub enum Outcome {
     Effective,
     /// Another version than the expected one: nothing changed.
     Stale,
+    /// The tenant's last live admin key, which the command spares: nothing changed.
+    LastAdmin,
 }
 
 impl Role {
@@ -96,6 +98,7 @@ impl Outcome {
         match self {
             Outcome::Effective => "effective",
             Outcome::Stale => "stale",
+            Outcome::LastAdmin => "last_admin",
         }
     }
 }

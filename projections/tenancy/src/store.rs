@@ -30,6 +30,7 @@ impl Projection for Tenancy {
         load::tenants(conn, &touched, &mut rows).await?;
         load::accounts(conn, &touched, &mut rows).await?;
         load::keys(conn, &touched, &mut rows).await?;
+        load::admin_keys(conn, &touched, &mut rows).await?;
         load::requests(conn, &touched, &mut rows).await?;
         Ok(rows)
     }

@@ -133,7 +133,12 @@ impl<'t, F: Copy> Parser<'t, '_, F> {
             parser.error(format!("{expected} for {}", field.name))
         };
         let test = match (field.kind, operator) {
-            (Kind::Text, Operator::Compare(by)) => Test::Compare(*by, Value::Text(value.text)),
+            (Kind::Text, Operator::Compare(by @ (Comparison::Equal | Comparison::NotEqual))) => {
+                Test::Compare(*by, Value::Text(value.text))
+            }
+            (Kind::Text, Operator::Compare(_)) => {
+                return Err(refuse(self, operator_at, "= != or :"));
+            }
             (Kind::Text | Kind::Time, Operator::Has) if value.is_star() => Test::Present,
             (Kind::Text, Operator::Has) => Test::Contains(value.text),
             (Kind::Time, Operator::Compare(by)) => match parse_time(&value.text) {

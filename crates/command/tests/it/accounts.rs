@@ -76,6 +76,54 @@ async fn a_retry_is_the_same_command_and_appends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_holds_already_is_answered_as_it_stands_and_appends_nothing() {
+    let street = Street::open().await;
+    let admin = street.tenant("Acme").await;
+    let on = async |request| {
+        let answer = street.accounts().connect_account(by(&admin, request)).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    let off = async |request| {
+        let answer = street
+            .accounts()
+            .disconnect_account(by(&admin, request))
+            .await;
+        answer.map(tonic::Response::into_inner)
+    };
+    let first = on(connect("1", None)).await.unwrap();
+    assert!(!first.unchanged);
+    let nameless = ConnectAccountRequest {
+        display_name: String::new(),
+        ..connect("1", Some(1))
+    };
+    let records = street.records_of(Topic::Account).await;
+    for again in [connect("1", None), nameless] {
+        let again = on(again).await.unwrap();
+        assert!(again.unchanged);
+        assert_eq!(again.account, first.account);
+        assert_eq!(again.token, first.token, "one place says all of it");
+    }
+    assert_eq!(street.records_of(Topic::Account).await, records);
+
+    let renamed = ConnectAccountRequest {
+        display_name: "Boots".into(),
+        ..connect("1", None)
+    };
+    let renamed = on(renamed).await.unwrap();
+    assert!(!renamed.unchanged);
+    assert_eq!(renamed.account.unwrap().version, 2);
+
+    // Another version than the expected one is no matter of what stands there.
+    let stale = on(connect("1", Some(1))).await.unwrap_err();
+    assert_stale(&stale, "2");
+
+    let gone = off(disconnect("1", None)).await.unwrap();
+    let again = off(disconnect("1", Some(3))).await.unwrap();
+    assert!(!gone.unchanged && again.unchanged);
+    assert_eq!(again.account, gone.account);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_expect_one_version_one_is_effective_and_the_other_changes_nothing() {
     let street = Street::open().await;
     let admin = street.tenant("Acme").await;

@@ -5,12 +5,15 @@ use std::{
 };
 
 use compline_api::{
-    command::{CreateApiKeyRequest, CreateTenantRequest, RevokeApiKeyRequest},
+    command::{
+        CreateApiKeyRequest, CreateTenantRequest, RevokeApiKeyRequest, RevokeApiKeyResponse,
+    },
     key::ApiKey,
-    query::{GetTenantRequest, KeyRole, ListApiKeysRequest},
+    query::{GetTenantRequest, KeyRole, ListActivitiesRequest, ListApiKeysRequest},
 };
 use compline_event::Topic;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::street::{Street, by, connect, request_id};
 
@@ -18,16 +21,16 @@ fn name_of(key: &str) -> String {
     format!("apiKeys/{}", key.parse::<ApiKey>().unwrap().key_id)
 }
 
-async fn revoke(street: &Street, admin: &str, key: &str) -> Result<(), Status> {
+async fn revoke(street: &Street, admin: &str, key: &str) -> Result<RevokeApiKeyResponse, Status> {
     let request = RevokeApiKeyRequest {
         request_id: request_id(),
         name: name_of(key),
         expected_version: None,
     };
     let revoked = street.keys().revoke_api_key(by(admin, request)).await?;
-    let key = revoked.into_inner().api_key.unwrap();
-    assert!(key.revoke_time.is_some());
-    Ok(())
+    let revoked = revoked.into_inner();
+    assert!(revoked.api_key.as_ref().unwrap().revoke_time.is_some());
+    Ok(revoked)
 }
 
 async fn enters(street: &Street, key: &str) -> Result<(), Code> {
@@ -44,6 +47,7 @@ async fn a_key_enters_by_its_role_until_it_is_revoked() {
         request_id: request_id(),
         display_name: "dashboard".into(),
         role: KeyRole::Standard.into(),
+        ..Default::default()
     };
     let made = street
         .keys()
@@ -80,8 +84,12 @@ async fn a_key_enters_by_its_role_until_it_is_revoked() {
         .into_inner();
     assert_eq!(listed.api_keys.len(), 1);
 
-    revoke(&street, &admin, &standard).await.unwrap();
-    revoke(&street, &admin, &standard).await.unwrap();
+    let revoked = revoke(&street, &admin, &standard).await.unwrap();
+    let records = street.records_of(Topic::Tenant).await;
+    let again = revoke(&street, &admin, &standard).await.unwrap();
+    assert!(!revoked.unchanged && again.unchanged);
+    assert_eq!(again.api_key, revoked.api_key);
+    assert_eq!(street.records_of(Topic::Tenant).await, records);
     tokio::time::sleep(compline_tenancy::KEY_TTL + Duration::from_millis(50)).await;
     assert_eq!(enters(&street, &standard).await, Err(Code::Unauthenticated));
     enters(&street, &auditor).await.unwrap();
@@ -91,6 +99,81 @@ async fn a_key_enters_by_its_role_until_it_is_revoked() {
     guess.replace_range(..1, if secret.starts_with('0') { "1" } else { "0" });
     let guess = format!("{head}_{guess}");
     assert_eq!(enters(&street, &guess).await, Err(Code::Unauthenticated));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_keeps_an_admin_key_whoever_revokes_at_once() {
+    let street = Street::open().await;
+    let admin = street.tenant("Acme").await;
+    street.key(&admin, KeyRole::Standard).await;
+    let refused = revoke(&street, &admin, &admin).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.message().contains("Create another admin key"));
+    let details = refused.get_error_details();
+    let violations = &details.precondition_failure().unwrap().violations;
+    assert_eq!(
+        (violations[0].r#type.as_str(), &violations[0].subject),
+        ("LAST_ADMIN_KEY", &name_of(&admin))
+    );
+
+    // Each of two admins shuts the other out.
+    let other = street.key(&admin, KeyRole::Admin).await;
+    let (one, two) = tokio::join!(
+        revoke(&street, &admin, &other),
+        revoke(&street, &other, &admin),
+    );
+    let (left, refused) = match (one, two) {
+        (Ok(_), Err(refused)) => (&admin, refused),
+        (Err(refused), Ok(_)) => (&other, refused),
+        both => panic!("exactly one is effective: {both:?}"),
+    };
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    enters(&street, left).await.unwrap();
+
+    let request = ListActivitiesRequest {
+        consistency: street.everything().await,
+        ..Default::default()
+    };
+    let trail = street.activity().list_activities(by(left, request)).await;
+    let trail = trail.unwrap().into_inner().activities;
+    let revoked = trail.iter().filter(|entry| entry.kind == "api_key.revoked");
+    assert_eq!(revoked.count(), 1, "the trail agrees: {trail:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_issues_a_key_of_any_tenant_and_nobody_else_of_anothers() {
+    let street = Street::open().await;
+    let (ours, theirs) = (street.tenant("Acme").await, street.tenant("Other").await);
+    let named = |key: &str| format!("tenants/{}", key.parse::<ApiKey>().unwrap().tenant);
+    let issue = async |by_key: &str, tenant: String| {
+        let request = CreateApiKeyRequest {
+            request_id: request_id(),
+            role: KeyRole::Admin.into(),
+            tenant,
+            ..Default::default()
+        };
+        let issued = street.keys().create_api_key(by(by_key, request)).await;
+        issued.map(|issued| issued.into_inner().secret)
+    };
+    let operator = street.operator.reveal();
+    let key = issue(&operator, named(&ours)).await.unwrap();
+    assert_eq!(named(&key), named(&ours));
+    revoke(&street, &key, &ours).await.unwrap();
+    enters(&street, &key).await.unwrap();
+
+    let key = issue(&theirs, named(&theirs)).await.unwrap();
+    assert_eq!(named(&key), named(&theirs));
+    let nobody = format!("tenants/{}", request_id());
+    for (by_key, tenant, code) in [
+        (&theirs, named(&ours), Code::PermissionDenied),
+        (&operator, String::new(), Code::InvalidArgument),
+        (&operator, "tenants/1".to_owned(), Code::InvalidArgument),
+        (&operator, named(&operator), Code::InvalidArgument),
+        (&operator, nobody, Code::NotFound),
+    ] {
+        let refused = issue(by_key, tenant.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{tenant}: {refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

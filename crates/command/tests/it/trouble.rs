@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use compline_api::{command::CreateTenantRequest, query::ListAccountsRequest};
+use compline_api::{
+    command::{ConnectAccountRequest, CreateTenantRequest},
+    query::ListAccountsRequest,
+};
 use compline_command::CommandError;
 use compline_event::{Event, Topic, account_events::AccountConnected};
 use compline_eventlog::AppenderConfig;
@@ -88,8 +91,13 @@ async fn a_caller_who_leaves_does_not_part_the_events_of_a_request() {
 async fn an_appender_that_failed_for_good_ends_the_service() {
     let mut street = Street::open().await;
     let admin = street.tenant("Acme").await;
-    for _ in 0..2 {
-        let request = by(&admin, connect("1", None));
+    // What holds already is not appended.
+    let named = |name: &str| ConnectAccountRequest {
+        display_name: name.into(),
+        ..connect("1", None)
+    };
+    for name in ["Shoes", "Boots"] {
+        let request = by(&admin, named(name));
         street.accounts().connect_account(request).await.unwrap();
     }
     street.stop_projecting().await;
@@ -104,7 +112,7 @@ async fn an_appender_that_failed_for_good_ends_the_service() {
 
     let called = async {
         while !street.serving.is_finished() {
-            let request = by(&admin, connect("1", None));
+            let request = by(&admin, named("Hats"));
             let refused = street.accounts().connect_account(request).await;
             assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
         }

@@ -1,171 +1,160 @@
 //! `compline account`: which ad accounts a tenant watches.
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use compline_api::{
     command::{ConnectAccountRequest, DisconnectAccountRequest},
-    query::{Account, ListAccountsRequest, Position},
+    query::{Account, ListAccountsRequest},
 };
-use compline_event::AdAccountId;
+use compline_event::{AdAccountId, account::status_name};
 
 use super::{
-    ads::{Page, finish, show_table},
-    change::{Expect, Request, changed},
+    change::{Expect, Request, json_of, kept},
+    list::{Answer, Columns, Page},
+    wait::Wait,
 };
 use crate::{
-    client::{Freshness, Target, token_text},
+    client::{Freshness, Target},
     output::Output,
-    show, wire_json,
+    show,
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
     /// Watch an ad account from here on, and what came in the last 36 h
-    Connect {
-        /// Digits, with or without act_
-        id: AdAccountId,
-        /// What people call it
-        #[arg(long, default_value = "", hide_default_value = true)]
-        name: String,
-        #[command(flatten)]
-        expect: Expect,
-        #[command(flatten)]
-        request: Request,
-    },
+    Connect(Connect),
     /// Watch it no longer
-    Disconnect {
-        /// Digits, with or without act_
-        id: AdAccountId,
-        #[command(flatten)]
-        expect: Expect,
-        #[command(flatten)]
-        request: Request,
-    },
+    Disconnect(Change),
     /// List the accounts, the disconnected ones too
-    List {
-        #[command(flatten)]
-        page: Page,
-        #[command(flatten)]
-        freshness: Freshness,
-    },
+    List(List),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Connect {
+    #[command(flatten)]
+    account: Change,
+    /// What people call it [default: as it is]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    name: String,
+}
+
+/// Of which account, and how.
+#[derive(Debug, Args)]
+pub(super) struct Change {
+    /// Digits, with or without act_
+    id: AdAccountId,
+    #[command(flatten)]
+    expect: Expect,
+    #[command(flatten)]
+    request: Request,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 impl AccountCommand {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         match self {
-            AccountCommand::Connect {
-                id,
-                name,
-                expect,
-                request,
-            } => {
-                let answer = target
-                    .command()?
-                    .accounts()
-                    .connect_account(ConnectAccountRequest {
-                        request_id: request.id(),
-                        ad_account_id: id.to_string(),
-                        display_name: name,
-                        expected_version: expect.expected_version,
-                    })
-                    .await?
-                    .into_inner();
-                show_account(out, answer.account.unwrap_or_default(), &answer.token)
-            }
-            AccountCommand::Disconnect {
-                id,
-                expect,
-                request,
-            } => {
-                let answer = target
-                    .command()?
-                    .accounts()
-                    .disconnect_account(DisconnectAccountRequest {
-                        request_id: request.id(),
-                        ad_account_id: id.to_string(),
-                        expected_version: expect.expected_version,
-                    })
-                    .await?
-                    .into_inner();
-                show_account(out, answer.account.unwrap_or_default(), &answer.token)
-            }
-            AccountCommand::List { page, freshness } => {
-                list_accounts(page, freshness, target, out).await
-            }
+            AccountCommand::Connect(connect) => connect.run(target, out).await,
+            AccountCommand::Disconnect(account) => account.disconnect(target, out).await,
+            AccountCommand::List(list) => list.run(target, out).await,
         }
     }
 }
 
-const ACCOUNT_COLUMNS: [&str; 6] = ["account", "name", "connected", "since", "status", "version"];
-
-fn account_row(account: &Account) -> Vec<String> {
-    vec![
-        account.name.trim_start_matches("accounts/").to_owned(),
-        show::or_dash(&account.display_name),
-        show::yes_no(account.connected).to_owned(),
-        show::time(account.connect_time.as_ref()),
-        account_status(account.status),
-        account.version.to_string(),
-    ]
+impl Connect {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        let request = ConnectAccountRequest {
+            request_id: self.account.request.id(),
+            ad_account_id: self.account.id.to_string(),
+            display_name: self.name,
+            expected_version: self.account.expect.expected_version,
+        };
+        let mut accounts = target.command()?.accounts();
+        let answer = accounts.connect_account(request).await?.into_inner();
+        let token = kept(target, &answer.token, out)?;
+        let account = answer.account.unwrap_or_default();
+        show_account(&account, &token, answer.unchanged, out)?;
+        self.account.wait.settle(target, out).await
+    }
 }
 
-/// Meta's account_status; from its Marketing API reference, AdAccount.
+impl Change {
+    async fn disconnect(self, target: &Target, out: &mut Output) -> Result<()> {
+        let request = DisconnectAccountRequest {
+            request_id: self.request.id(),
+            ad_account_id: self.id.to_string(),
+            expected_version: self.expect.expected_version,
+        };
+        let mut accounts = target.command()?.accounts();
+        let answer = accounts.disconnect_account(request).await?.into_inner();
+        let token = kept(target, &answer.token, out)?;
+        let account = answer.account.unwrap_or_default();
+        show_account(&account, &token, answer.unchanged, out)?;
+        self.wait.settle(target, out).await
+    }
+}
+
+const ACCOUNTS: Columns<Account> = Columns {
+    names: &["account", "name", "connected", "since", "status", "version"],
+    cells: |account| {
+        let since = account.connect_time.as_ref().filter(|_| account.connected);
+        vec![
+            account.name.trim_start_matches("accounts/").to_owned(),
+            show::or_dash(&account.display_name),
+            show::yes_no(account.connected).to_owned(),
+            show::time(since),
+            account_status(account.status),
+            account.version.to_string(),
+        ]
+    },
+};
+
 fn account_status(status: i32) -> String {
-    let name = match status {
-        0 => return "-".to_owned(),
-        1 => "ACTIVE",
-        2 => "DISABLED",
-        3 => "UNSETTLED",
-        7 => "PENDING_RISK_REVIEW",
-        8 => "PENDING_SETTLEMENT",
-        9 => "IN_GRACE_PERIOD",
-        100 => "PENDING_CLOSURE",
-        101 => "CLOSED",
-        201 => "ANY_ACTIVE",
-        202 => "ANY_CLOSED",
-        _ => "unknown",
-    };
-    format!("{name} ({status})")
+    match (status, status_name(status)) {
+        (0, _) => "-".to_owned(),
+        (_, name) => format!("{} ({status})", name.unwrap_or("unknown")),
+    }
 }
 
-fn show_account(out: &mut Output, account: Account, token: &[Position]) -> Result<()> {
-    changed(out, "account", "compline.query.v1.Account", &account, token)?;
-    if !out.is_json() {
-        out.table(&ACCOUNT_COLUMNS, vec![account_row(&account)])?;
-        out.line(format!("token {}", token_text(token)))?;
+fn show_account(account: &Account, token: &str, unchanged: bool, out: &mut Output) -> Result<()> {
+    if out.is_json() {
+        out.json(&json_of("account", account, token, unchanged))?;
+        return Ok(());
+    }
+    ACCOUNTS.show(std::slice::from_ref(account), out)?;
+    match (unchanged, account.connected) {
+        (true, true) => out.line("It was connected already; nothing was changed.")?,
+        (true, false) => out.line("It was disconnected already; nothing was changed.")?,
+        (false, _) => out.line(format!("token {token}"))?,
     }
     Ok(())
 }
 
-async fn list_accounts(
-    page: Page,
-    freshness: Freshness,
-    target: &Target,
-    out: &mut Output,
-) -> Result<()> {
-    let mut client = target.query()?.tenancy();
-    let mut rows = Vec::new();
-    let mut page_token = page.page_token.clone();
-    loop {
-        let answer = client
-            .list_accounts(ListAccountsRequest {
-                page_size: page.size(),
+impl List {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        let mut tenancy = target.query()?.tenancy();
+        let consistency = self.freshness.consistency(target, compline_tenancy::TOPICS);
+        let ask = async |page_size, page_token| {
+            let request = ListAccountsRequest {
+                page_size,
                 page_token,
-                consistency: freshness.consistency(),
+                consistency: consistency.clone(),
+            };
+            let answer = tenancy.list_accounts(request).await?.into_inner();
+            Ok(Answer {
+                rows: answer.accounts,
+                next_page_token: answer.next_page_token,
+                seen: answer.seen,
             })
-            .await?
-            .into_inner();
-        for account in &answer.accounts {
-            if out.is_json() {
-                out.json(&wire_json::api("compline.query.v1.Account", account))?;
-            } else {
-                rows.push(account_row(account));
-            }
-        }
-        page_token = answer.next_page_token;
-        if page_token.is_empty() || !page.all {
-            show_table(out, &ACCOUNT_COLUMNS, rows)?;
-            return finish(out, answer.seen.as_ref(), &page_token);
-        }
+        };
+        self.page.show(&ACCOUNTS, out, ask).await
     }
 }

@@ -4,16 +4,20 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use compline_api::{
     command::MarkReadRequest,
-    query::{ListActivitiesRequest, ListNotificationsRequest, NotificationSeverity},
+    query::{
+        self, ListActivitiesRequest, ListNotificationsRequest, Notification, NotificationSeverity,
+    },
 };
 use serde_json::json;
-use uuid::Uuid;
 
-use super::ads::{Page, finish, show_table};
+use super::{
+    change::{Request, kept},
+    list::{Answer, Columns, Page},
+};
 use crate::{
-    client::{Freshness, Target, token_text},
+    client::{Freshness, Target},
     output::Output,
-    show, wire_json,
+    show,
 };
 
 #[derive(Debug, Args)]
@@ -32,42 +36,41 @@ pub(super) struct Activity {
     freshness: Freshness,
 }
 
+const TRAIL: Columns<query::Activity> = Columns {
+    names: &["when", "what", "about", "summary", "who", "source"],
+    cells: |activity| {
+        vec![
+            show::time(activity.happen_time.as_ref()),
+            activity.kind.clone(),
+            activity.subject.clone(),
+            activity.summary.clone(),
+            show::or_dash(&activity.actor),
+            activity.source.clone(),
+        ]
+    },
+};
+
 impl Activity {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         let mut client = target.query()?.activity();
-        let mut rows = Vec::new();
-        let mut page_token = self.page.page_token.clone();
-        loop {
-            let answer = client
-                .list_activities(ListActivitiesRequest {
-                    page_size: self.page.size(),
-                    page_token,
-                    subject: self.subject.clone(),
-                    consistency: self.freshness.consistency(),
-                })
-                .await?
-                .into_inner();
-            for activity in &answer.activities {
-                if out.is_json() {
-                    out.json(&wire_json::api("compline.query.v1.Activity", activity))?;
-                } else {
-                    rows.push(vec![
-                        show::time(activity.happen_time.as_ref()),
-                        activity.kind.clone(),
-                        activity.subject.clone(),
-                        activity.summary.clone(),
-                        show::or_dash(&activity.actor),
-                        activity.source.clone(),
-                    ]);
-                }
-            }
-            page_token = answer.next_page_token;
-            if page_token.is_empty() || !self.page.all {
-                let columns = ["when", "what", "about", "summary", "who", "source"];
-                show_table(out, &columns, rows)?;
-                return finish(out, answer.seen.as_ref(), &page_token);
-            }
-        }
+        let consistency = self
+            .freshness
+            .consistency(target, compline_activity::TOPICS);
+        let ask = async |page_size, page_token| {
+            let request = ListActivitiesRequest {
+                page_size,
+                page_token,
+                subject: self.subject.clone(),
+                consistency: consistency.clone(),
+            };
+            let answer = client.list_activities(request).await?.into_inner();
+            Ok(Answer {
+                rows: answer.activities,
+                next_page_token: answer.next_page_token,
+                seen: answer.seen,
+            })
+        };
+        self.page.show(&TRAIL, out, ask).await
     }
 }
 
@@ -83,10 +86,15 @@ pub(super) struct Notifications {
 #[derive(Debug, Subcommand)]
 enum NotificationsCommand {
     /// Mark one as read by this key
-    Read {
-        /// The notification's id, with or without notifications/
-        id: String,
-    },
+    Read(Read),
+}
+
+#[derive(Debug, Args)]
+struct Read {
+    /// The notification's id, with or without notifications/
+    id: String,
+    #[command(flatten)]
+    request: Request,
 }
 
 #[derive(Debug, Args)]
@@ -103,77 +111,74 @@ struct NotificationList {
 impl Notifications {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         match self.command {
-            Some(NotificationsCommand::Read { id }) => read(&id, target, out).await,
+            Some(NotificationsCommand::Read(read)) => read.run(target, out).await,
             None => self.list.run(target, out).await,
         }
     }
 }
 
-async fn read(id: &str, target: &Target, out: &mut Output) -> Result<()> {
-    let name = match id.starts_with("notifications/") {
-        true => id.to_owned(),
-        false => format!("notifications/{id}"),
-    };
-    let answer = target
-        .command()?
-        .notifications()
-        .mark_read(MarkReadRequest {
-            request_id: Uuid::now_v7().to_string(),
+impl Read {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        let name = match self.id.starts_with("notifications/") {
+            true => self.id,
+            false => format!("notifications/{}", self.id),
+        };
+        let request = MarkReadRequest {
+            request_id: self.request.id(),
             name: name.clone(),
-        })
-        .await?
-        .into_inner();
-    let token = token_text(&answer.token);
-    match out.is_json() {
-        true => out.json(&json!({ "name": name, "read": true, "token": token }))?,
-        false => out.line(format!("{name} is read  (token {token})"))?,
+        };
+        let answer = target.command()?.notifications().mark_read(request).await?;
+        let token = kept(target, &answer.into_inner().token, out)?;
+        match out.is_json() {
+            true => out.json(&json!({ "name": name, "read": true, "token": token }))?,
+            false => out.line(format!("{name} is read"))?,
+        }
+        Ok(())
     }
-    Ok(())
 }
+
+const NOTIFICATIONS: Columns<Notification> = Columns {
+    names: &["new", "raised", "severity", "title", "body", "id"],
+    cells: |notification| {
+        let id = notification.name.trim_start_matches("notifications/");
+        vec![
+            if notification.read { " " } else { "*" }.to_owned(),
+            show::time(notification.raise_time.as_ref()),
+            severity(notification.severity()).to_owned(),
+            notification.title.clone(),
+            notification.body.clone(),
+            id.to_owned(),
+        ]
+    },
+};
 
 impl NotificationList {
     async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         let mut client = target.query()?.activity();
-        let mut rows = Vec::new();
-        let mut page_token = self.page.page_token.clone();
-        loop {
-            let answer = client
-                .list_notifications(ListNotificationsRequest {
-                    page_size: self.page.size(),
-                    page_token,
-                    unread_only: self.unread,
-                    consistency: self.freshness.consistency(),
-                })
-                .await?
-                .into_inner();
-            for notification in &answer.notifications {
-                if out.is_json() {
-                    out.json(&wire_json::api(
-                        "compline.query.v1.Notification",
-                        notification,
-                    ))?;
-                    continue;
-                }
-                let id = notification.name.trim_start_matches("notifications/");
-                rows.push(vec![
-                    if notification.read { " " } else { "*" }.to_owned(),
-                    show::time(notification.raise_time.as_ref()),
-                    severity(notification.severity()).to_owned(),
-                    notification.title.clone(),
-                    notification.body.clone(),
-                    id.to_owned(),
-                ]);
-            }
-            page_token = answer.next_page_token;
-            if page_token.is_empty() || !self.page.all {
-                let columns = ["new", "raised", "severity", "title", "body", "id"];
-                show_table(out, &columns, rows)?;
-                if !out.is_json() {
-                    out.line(format!("{} unread", answer.unread_count))?;
-                }
-                return finish(out, answer.seen.as_ref(), &page_token);
-            }
+        let consistency = self
+            .freshness
+            .consistency(target, compline_activity::TOPICS);
+        let mut unread_count = 0;
+        let ask = async |page_size, page_token| {
+            let request = ListNotificationsRequest {
+                page_size,
+                page_token,
+                unread_only: self.unread,
+                consistency: consistency.clone(),
+            };
+            let answer = client.list_notifications(request).await?.into_inner();
+            unread_count = answer.unread_count;
+            Ok(Answer {
+                rows: answer.notifications,
+                next_page_token: answer.next_page_token,
+                seen: answer.seen,
+            })
+        };
+        self.page.show(&NOTIFICATIONS, out, ask).await?;
+        if !out.is_json() {
+            out.line(format!("{unread_count} unread"))?;
         }
+        Ok(())
     }
 }
 

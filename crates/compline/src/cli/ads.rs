@@ -1,13 +1,13 @@
 //! `compline ads`: what the ads are doing.
 
+mod history;
+mod watch;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use compline_api::query::{
-    Ad, AdLevel, AdStatusChange, CountAdsRequest, GetAdRequest, ListAdHistoryRequest,
-    ListAdsRequest, Seen, WatchAdsRequest, watch_ads_response::Event,
-};
-use serde_json::json;
+use compline_api::query::{Ad, AdCount, AdLevel, CountAdsRequest, GetAdRequest, ListAdsRequest};
 
+use super::list::{Answer, Columns, Page, show_seen};
 use crate::{
     client::{Freshness, Target},
     output::{Output, printable},
@@ -27,9 +27,9 @@ enum AdsCommand {
     /// Show one ad with its open issues
     Show(One),
     /// Show every status an ad has had, newest first
-    History(History),
+    History(history::History),
     /// Show what matches now, then every change, until interrupted
-    Watch(Watch),
+    Watch(watch::Watch),
     /// Count ads by account and status
     Count(Count),
 }
@@ -50,62 +50,12 @@ struct List {
     freshness: Freshness,
 }
 
-/// Which part of a list.
-#[derive(Debug, Args)]
-pub(super) struct Page {
-    /// How many at once, 1 to 1000 [default: 50; with --all 1000]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(super) page_size: Option<i32>,
-    /// Go on behind an earlier page
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(super) page_token: String,
-    /// All pages
-    #[arg(long)]
-    pub(super) all: bool,
-}
-
-impl Page {
-    pub(super) fn size(&self) -> i32 {
-        self.page_size.unwrap_or(if self.all { 1000 } else { 0 })
-    }
-}
-
 #[derive(Debug, Args)]
 struct One {
     /// The ad's id, with or without ads/
     ad: String,
     #[command(flatten)]
     freshness: Freshness,
-}
-
-#[derive(Debug, Args)]
-struct History {
-    /// The ad's id, with or without ads/
-    ad: String,
-    #[command(flatten)]
-    page: Page,
-    #[command(flatten)]
-    freshness: Freshness,
-}
-
-#[derive(Debug, Args)]
-struct Watch {
-    /// As in `ads list`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    filter: String,
-    /// Go on behind the last token of an earlier watch with the same filter
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        default_value = "",
-        hide_default_value = true
-    )]
-    resume: String,
 }
 
 #[derive(Debug, Args)]
@@ -129,54 +79,34 @@ impl Ads {
     }
 }
 
-impl List {
-    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut ads = target.query()?.ads();
-        let mut rows = Vec::new();
-        let mut page_token = self.page.page_token.clone();
-        loop {
-            let answer = ads
-                .list_ads(ListAdsRequest {
-                    page_size: self.page.size(),
-                    page_token,
-                    filter: self.filter.clone(),
-                    order_by: self.order_by.clone(),
-                    consistency: self.freshness.consistency(),
-                })
-                .await?
-                .into_inner();
-            for ad in &answer.ads {
-                if out.is_json() {
-                    out.json(&wire_json::api("compline.query.v1.Ad", ad))?;
-                } else {
-                    rows.push(ad_row(ad));
-                }
-            }
-            page_token = answer.next_page_token;
-            if page_token.is_empty() || !self.page.all {
-                show_table(out, &AD_COLUMNS, rows)?;
-                return finish(out, answer.seen.as_ref(), &page_token);
-            }
-        }
-    }
-}
+const ADS: Columns<Ad> = Columns {
+    names: &[
+        "ad", "account", "level", "status", "since", "before", "issues", "note",
+    ],
+    cells: |ad| {
+        vec![
+            ad.ad_id.clone(),
+            ad.ad_account_id.clone(),
+            level(ad.level()).to_owned(),
+            show::or_dash(&ad.status),
+            show::time(ad.status_time.as_ref()),
+            show::or_dash(&ad.old_status),
+            ad.open_issues.len().to_string(),
+            note(ad),
+        ]
+    },
+};
 
-const AD_COLUMNS: [&str; 8] = [
-    "ad", "account", "level", "status", "since", "before", "issues", "note",
-];
-
-fn ad_row(ad: &Ad) -> Vec<String> {
-    vec![
-        ad.ad_id.clone(),
-        ad.ad_account_id.clone(),
-        level(ad.level()).to_owned(),
-        show::or_dash(&ad.status),
-        show::time(ad.status_time.as_ref()),
-        show::or_dash(&ad.old_status),
-        ad.open_issues.len().to_string(),
-        note(ad),
-    ]
-}
+const COUNTS: Columns<AdCount> = Columns {
+    names: &["account", "status", "ads"],
+    cells: |count| {
+        vec![
+            count.ad_account_id.clone(),
+            show::or_dash(&count.status),
+            count.ads.to_string(),
+        ]
+    },
+};
 
 fn note(ad: &Ad) -> String {
     match ad.fetch_needed {
@@ -202,21 +132,44 @@ fn resource_name(ad: &str) -> String {
     }
 }
 
+impl List {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        let mut ads = target.query()?.ads();
+        let consistency = self
+            .freshness
+            .consistency(target, compline_ad_status::TOPICS);
+        let ask = async |page_size, page_token| {
+            let request = ListAdsRequest {
+                page_size,
+                page_token,
+                filter: self.filter.clone(),
+                order_by: self.order_by.clone(),
+                consistency: consistency.clone(),
+            };
+            let answer = ads.list_ads(request).await?.into_inner();
+            Ok(Answer {
+                rows: answer.ads,
+                next_page_token: answer.next_page_token,
+                seen: answer.seen,
+            })
+        };
+        self.page.show(&ADS, out, ask).await
+    }
+}
+
 impl One {
     async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let answer = target
-            .query()?
-            .ads()
-            .get_ad(GetAdRequest {
-                name: resource_name(&self.ad),
-                consistency: self.freshness.consistency(),
-            })
-            .await?
-            .into_inner();
+        let request = GetAdRequest {
+            name: resource_name(&self.ad),
+            consistency: self
+                .freshness
+                .consistency(target, compline_ad_status::TOPICS),
+        };
+        let answer = target.query()?.ads().get_ad(request).await?.into_inner();
         let ad = answer.ad.unwrap_or_default();
         if out.is_json() {
-            out.json(&wire_json::api("compline.query.v1.Ad", &ad))?;
-            return finish(out, answer.seen.as_ref(), "");
+            out.json(&wire_json::api(&ad))?;
+            return show_seen(answer.seen.as_ref(), out);
         }
         out.pairs(&[
             ("ad", ad.ad_id.clone()),
@@ -240,162 +193,21 @@ impl One {
                 printable(&issue.message),
             ))?;
         }
-        finish(out, answer.seen.as_ref(), "")
-    }
-}
-
-impl History {
-    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut ads = target.query()?.ads();
-        let mut rows = Vec::new();
-        let mut page_token = self.page.page_token.clone();
-        loop {
-            let answer = ads
-                .list_ad_history(ListAdHistoryRequest {
-                    parent: resource_name(&self.ad),
-                    page_size: self.page.size(),
-                    page_token,
-                    consistency: self.freshness.consistency(),
-                })
-                .await?
-                .into_inner();
-            for change in &answer.changes {
-                if out.is_json() {
-                    out.json(&wire_json::api("compline.query.v1.AdStatusChange", change))?;
-                } else {
-                    rows.push(change_row(change));
-                }
-            }
-            page_token = answer.next_page_token;
-            if page_token.is_empty() || !self.page.all {
-                show_table(
-                    out,
-                    &["changed", "from", "to", "note", "recorded", "at", "event"],
-                    rows,
-                )?;
-                return finish(out, answer.seen.as_ref(), &page_token);
-            }
-        }
-    }
-}
-
-fn change_row(change: &AdStatusChange) -> Vec<String> {
-    let note = match (change.late, change.fetch_needed) {
-        (true, _) => "late",
-        (false, true) => "to be fetched",
-        (false, false) => &change.reason,
-    };
-    // The record itself, not the place behind it: `replay --from` takes it.
-    let at = change.position.as_ref().map_or_else(String::new, |at| {
-        format!("{}/{}@{}", at.topic, at.partition, at.next_offset - 1)
-    });
-    vec![
-        show::time(change.change_time.as_ref()),
-        show::or_dash(&change.old_status),
-        show::or_dash(&change.new_status),
-        note.to_owned(),
-        show::time(change.record_time.as_ref()),
-        at,
-        change.event_id.clone(),
-    ]
-}
-
-impl Watch {
-    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut changes = target
-            .query()?
-            .ads()
-            .watch_ads(WatchAdsRequest {
-                filter: self.filter,
-                resume_token: self.resume,
-            })
-            .await?
-            .into_inner();
-        while let Some(answer) = changes.message().await? {
-            if out.is_json() {
-                out.json(&wire_json::api(
-                    "compline.query.v1.WatchAdsResponse",
-                    &answer,
-                ))?;
-                out.flush()?;
-                continue;
-            }
-            match answer.event {
-                Some(Event::Changed(ad)) => out.line(format!(
-                    "{}  {}  {} -> {}  {}",
-                    show::time(ad.update_time.as_ref()),
-                    printable(&ad.ad_id),
-                    printable(&show::or_dash(&ad.old_status)),
-                    printable(&show::or_dash(&ad.status)),
-                    printable(&note(&ad)),
-                ))?,
-                Some(Event::Unmatched(name)) => {
-                    out.line(format!("no longer matches: {}", printable(&name)))?;
-                }
-                Some(Event::CaughtUp(_)) => out.line("-- caught up; changes follow --")?,
-                Some(Event::Restarted(_)) => {
-                    out.line("-- too slow: starting over from what matches now --")?;
-                }
-                None => {}
-            }
-            out.flush()?;
-        }
-        anyhow::bail!("the watch was ended by the server")
+        show_seen(answer.seen.as_ref(), out)
     }
 }
 
 impl Count {
     async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let answer = target
-            .query()?
-            .ads()
-            .count_ads(CountAdsRequest {
-                ad_account_id: self.account,
-                consistency: self.freshness.consistency(),
-            })
-            .await?
-            .into_inner();
-        let mut rows = Vec::new();
-        for count in &answer.counts {
-            if out.is_json() {
-                out.json(&wire_json::api("compline.query.v1.AdCount", count))?;
-            } else {
-                rows.push(vec![
-                    count.ad_account_id.clone(),
-                    show::or_dash(&count.status),
-                    count.ads.to_string(),
-                ]);
-            }
-        }
-        show_table(out, &["account", "status", "ads"], rows)?;
-        finish(out, answer.seen.as_ref(), "")
+        let request = CountAdsRequest {
+            ad_account_id: self.account,
+            consistency: self
+                .freshness
+                .consistency(target, compline_ad_status::TOPICS),
+        };
+        let answer = target.query()?.ads().count_ads(request).await?;
+        let answer = answer.into_inner();
+        COUNTS.show(&answer.counts, out)?;
+        show_seen(answer.seen.as_ref(), out)
     }
-}
-
-/// The table of a list; in JSON its rows have been printed as they came.
-pub(super) fn show_table(out: &mut Output, columns: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
-    if !out.is_json() {
-        out.table(columns, rows)?;
-    }
-    Ok(())
-}
-
-/// What stands behind every list: where it goes on, and whether it is not
-/// the whole truth. A machine gets one more line only when there is more to say.
-pub(super) fn finish(out: &mut Output, seen: Option<&Seen>, next_page_token: &str) -> Result<()> {
-    if !next_page_token.is_empty() {
-        match out.is_json() {
-            true => out.json(&json!({ "nextPageToken": next_page_token }))?,
-            false => out.line(format!("more: --page-token {next_page_token} (or --all)"))?,
-        }
-    }
-    let Some(seen) = seen else { return Ok(()) };
-    if seen.stale {
-        out.note("stale: the read model has not reached the token yet")?;
-    }
-    if !seen.parked_keys.is_empty() {
-        let keys = printable(&seen.parked_keys.join(", "));
-        out.note(&format!("parked, so their rows stand still: {keys}"))?;
-    }
-    Ok(())
 }

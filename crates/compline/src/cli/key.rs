@@ -1,27 +1,26 @@
 //! `compline key`: who may enter.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use compline_api::{
     command::{CreateApiKeyRequest, RevokeApiKeyRequest},
-    query::{KeyRole, ListApiKeysRequest},
+    query::{ApiKey, KeyRole, ListApiKeysRequest},
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
-    ads::{Page, finish, show_table},
-    change::{Expect, Request, changed, deliver_secret},
+    change::{Expect, KeyFile, Request, json_of, kept},
+    list::{Answer, Columns, Page},
 };
 use crate::{
-    client::{Freshness, Target, token_text},
+    client::{Freshness, Target},
     output::Output,
     show, wire_json,
 };
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum RoleName {
+enum RoleName {
     Admin,
     Auditor,
     Standard,
@@ -40,145 +39,152 @@ impl From<RoleName> for KeyRole {
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Issue a key of the tenant; it is shown this once
-    Create {
-        /// What it is for
-        #[arg(long, default_value = "", hide_default_value = true)]
-        name: String,
-        #[arg(long, value_enum, default_value_t = RoleName::Standard)]
-        role: RoleName,
-        /// Write the key to this file (mode 0600) instead of printing it
-        #[arg(long, value_name = "FILE")]
-        write_key: Option<PathBuf>,
-        #[command(flatten)]
-        request: Request,
-    },
+    Create(Create),
     /// List keys, the revoked ones too; secrets are not kept
-    List {
-        #[command(flatten)]
-        page: Page,
-        #[command(flatten)]
-        freshness: Freshness,
-    },
-    /// Let nobody in with it any more
-    Revoke {
-        /// The key's id, with or without apiKeys/
-        id: String,
-        #[command(flatten)]
-        expect: Expect,
-        #[command(flatten)]
-        request: Request,
-    },
+    List(List),
+    /// Let nobody in with it any more, and end what is open with it
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    name: String,
+    #[arg(long, value_enum, default_value_t = RoleName::Standard)]
+    role: RoleName,
+    /// As the operator, with the operator's key: of this tenant, who may have lost all
+    /// of its own
+    #[arg(long, value_name = "UUID", value_parser = parse_tenant)]
+    tenant: Option<Uuid>,
+    #[command(flatten)]
+    file: KeyFile,
+    #[command(flatten)]
+    request: Request,
+}
+
+/// With or without `tenants/`, as it is shown.
+fn parse_tenant(text: &str) -> Result<Uuid, String> {
+    let id = text.strip_prefix("tenants/").unwrap_or(text);
+    Uuid::try_parse(id).map_err(|_| "expected a tenant's UUID, as `tenant show` prints it".into())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
+    freshness: Freshness,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// The key's id, with or without apiKeys/
+    id: String,
+    #[command(flatten)]
+    expect: Expect,
+    #[command(flatten)]
+    request: Request,
 }
 
 impl KeyCommand {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         match self {
-            KeyCommand::Create {
-                name,
-                role,
-                write_key,
-                request,
-            } => {
-                let answer = target
-                    .command()?
-                    .api_keys()
-                    .create_api_key(CreateApiKeyRequest {
-                        request_id: request.id(),
-                        display_name: name,
-                        role: KeyRole::from(role).into(),
-                    })
-                    .await?
-                    .into_inner();
-                let key = answer.api_key.unwrap_or_default();
-                let shown = deliver_secret(&answer.secret, write_key)?;
-                let token = token_text(&answer.token);
-                if out.is_json() {
-                    let key = wire_json::api("compline.query.v1.ApiKey", &key);
-                    out.json(&json!({ "apiKey": key, "secret": shown, "token": token }))?;
-                } else {
-                    out.pairs(&[("id", key.name), ("key", shown), ("token", token)])?;
-                }
-                Ok(())
-            }
-            KeyCommand::Revoke {
-                id,
-                expect,
-                request,
-            } => {
-                let name = match id.starts_with("apiKeys/") {
-                    true => id,
-                    false => format!("apiKeys/{id}"),
-                };
-                let answer = target
-                    .command()?
-                    .api_keys()
-                    .revoke_api_key(RevokeApiKeyRequest {
-                        request_id: request.id(),
-                        name,
-                        expected_version: expect.expected_version,
-                    })
-                    .await?
-                    .into_inner();
-                let key = answer.api_key.unwrap_or_default();
-                changed(
-                    out,
-                    "apiKey",
-                    "compline.query.v1.ApiKey",
-                    &key,
-                    &answer.token,
-                )?;
-                if !out.is_json() {
-                    let token = token_text(&answer.token);
-                    out.line(format!("{} is revoked  (token {token})", key.name))?;
-                }
-                Ok(())
-            }
-            KeyCommand::List { page, freshness } => list_keys(page, freshness, target, out).await,
+            KeyCommand::Create(create) => create.run(target, out).await,
+            KeyCommand::List(list) => list.run(target, out).await,
+            KeyCommand::Revoke(revoke) => revoke.run(target, out).await,
         }
     }
 }
 
-async fn list_keys(
-    page: Page,
-    freshness: Freshness,
-    target: &Target,
-    out: &mut Output,
-) -> Result<()> {
-    let mut client = target.query()?.tenancy();
-    let mut rows = Vec::new();
-    let mut page_token = page.page_token.clone();
-    loop {
-        let answer = client
-            .list_api_keys(ListApiKeysRequest {
-                page_size: page.size(),
+impl Create {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        self.file.check()?;
+        let client = match self.tenant {
+            Some(_) => target.operator()?,
+            None => target.command()?,
+        };
+        let request = CreateApiKeyRequest {
+            request_id: self.request.id(),
+            display_name: self.name,
+            role: KeyRole::from(self.role).into(),
+            tenant: (self.tenant).map_or_else(String::new, |id| format!("tenants/{id}")),
+        };
+        let answer = client.api_keys().create_api_key(request).await?;
+        let answer = answer.into_inner();
+        let key = answer.api_key.unwrap_or_default();
+        let shown = self.file.deliver(&answer.secret)?;
+        let token = kept(target, &answer.token, out)?;
+        if out.is_json() {
+            let key = wire_json::api(&key);
+            out.json(&json!({ "apiKey": key, "secret": shown, "token": token }))?;
+            return Ok(());
+        }
+        out.pairs(&[("id", key.name), ("key", shown), ("token", token)])?;
+        Ok(())
+    }
+}
+
+impl Revoke {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        let name = match self.id.starts_with("apiKeys/") {
+            true => self.id,
+            false => format!("apiKeys/{}", self.id),
+        };
+        let request = RevokeApiKeyRequest {
+            request_id: self.request.id(),
+            name,
+            expected_version: self.expect.expected_version,
+        };
+        let answer = target.command()?.api_keys().revoke_api_key(request).await?;
+        let answer = answer.into_inner();
+        let token = kept(target, &answer.token, out)?;
+        let key = answer.api_key.unwrap_or_default();
+        match (out.is_json(), answer.unchanged) {
+            (true, unchanged) => out.json(&json_of("apiKey", &key, &token, unchanged))?,
+            (false, true) => out.line(format!("{} was revoked already", key.name))?,
+            (false, false) => out.line(format!("{} is revoked  (token {token})", key.name))?,
+        }
+        Ok(())
+    }
+}
+
+const KEYS: Columns<ApiKey> = Columns {
+    names: &["id", "name", "role", "issued", "revoked"],
+    cells: |key| {
+        let role = match key.role() {
+            KeyRole::Unspecified => "-",
+            KeyRole::Admin => "admin",
+            KeyRole::Auditor => "auditor",
+            KeyRole::Standard => "standard",
+        };
+        vec![
+            key.name.trim_start_matches("apiKeys/").to_owned(),
+            show::or_dash(&key.display_name),
+            role.to_owned(),
+            show::time(key.issue_time.as_ref()),
+            show::time(key.revoke_time.as_ref()),
+        ]
+    },
+};
+
+impl List {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        let mut tenancy = target.query()?.tenancy();
+        let consistency = self.freshness.consistency(target, compline_tenancy::TOPICS);
+        let ask = async |page_size, page_token| {
+            let request = ListApiKeysRequest {
+                page_size,
                 page_token,
-                consistency: freshness.consistency(),
-            })
-            .await?
-            .into_inner();
-        for key in &answer.api_keys {
-            if out.is_json() {
-                out.json(&wire_json::api("compline.query.v1.ApiKey", key))?;
-                continue;
-            }
-            let role = match key.role() {
-                KeyRole::Unspecified => "-",
-                KeyRole::Admin => "admin",
-                KeyRole::Auditor => "auditor",
-                KeyRole::Standard => "standard",
+                consistency: consistency.clone(),
             };
-            rows.push(vec![
-                key.name.trim_start_matches("apiKeys/").to_owned(),
-                show::or_dash(&key.display_name),
-                role.to_owned(),
-                show::time(key.issue_time.as_ref()),
-                show::time(key.revoke_time.as_ref()),
-            ]);
-        }
-        page_token = answer.next_page_token;
-        if page_token.is_empty() || !page.all {
-            show_table(out, &["id", "name", "role", "issued", "revoked"], rows)?;
-            return finish(out, answer.seen.as_ref(), &page_token);
-        }
+            let answer = tenancy.list_api_keys(request).await?.into_inner();
+            Ok(Answer {
+                rows: answer.api_keys,
+                next_page_token: answer.next_page_token,
+                seen: answer.seen,
+            })
+        };
+        self.page.show(&KEYS, out, ask).await
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{client::Target, config::Settings, output::Output, show};
 
 /// Which log.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct LogTarget {
     /// The log's brokers, host:port, comma-separated
     /// [default: with --config its [log], else the data folder's street]

@@ -2,9 +2,12 @@
 
 use std::io::IsTerminal as _;
 
-use anyhow::{Context as _, Result};
-use clap::Args;
-use compline_event::{EventId, Offset, Partition, TenantId, Topic, partition::partition_of};
+use anyhow::{Context as _, Result, ensure};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use compline_event::{Event, EventId, Offset, Partition, TenantId, Topic, partition::partition_of};
 use compline_eventlog::{Log, TopicSpec};
 use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
@@ -13,15 +16,24 @@ use super::log::LogTarget;
 use crate::{
     client::Target,
     output::{Output, printable},
-    replay::{Decoder, Filter, Place},
+    replay::{
+        Decoder, Filter, Place,
+        topic::{is_key_of, key_form, topics_of},
+    },
+    show,
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Keys, by topic: ad TENANT/AD, account TENANT/ACCOUNT, tenant and activity TENANT,
+webhook.* what the body's first entry is about.
+
+Examples:
   compline replay ad --from 1h --type AdStatusChanged
-  compline replay webhook.meta --partition 3 --from 120 --to 121 --json")]
+  compline replay webhook.meta --partition 3 --from 120 --to 121 --json"
+)]
 pub(super) struct Replay {
-    /// webhook.meta, webhook.stripe, ad, account, tenant or activity
+    #[arg(value_parser = parse_topic())]
     topic: Topic,
     /// Begin here: an offset, a time (RFC 3339), or an age such as 1h [default: the first record]
     #[arg(long, value_name = "PLACE", value_parser = parse_place)]
@@ -32,11 +44,11 @@ pub(super) struct Replay {
     /// Only this partition
     #[arg(long, value_name = "N")]
     partition: Option<i32>,
-    /// Only records with this key; reads its partition alone
+    /// Only records with this key (see below); reads its partition alone
     #[arg(long)]
     key: Option<String>,
     /// Only this event type, such as AdStatusChanged
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = event_types(), hide_possible_values = true)]
     event_type: Option<String>,
     /// Only this tenant's
     #[arg(long, value_name = "UUID")]
@@ -46,6 +58,15 @@ pub(super) struct Replay {
     event: Option<EventId>,
     #[command(flatten)]
     log: LogTarget,
+}
+
+fn parse_topic() -> impl TypedValueParser<Value = Topic> {
+    let names = PossibleValuesParser::new(Topic::ALL.map(Topic::as_str));
+    names.map(|name| name.parse().expect("it is one of the names"))
+}
+
+fn event_types() -> PossibleValuesParser {
+    PossibleValuesParser::new(Event::TYPES.iter().map(|(name, _)| *name))
 }
 
 fn parse_place(text: &str) -> Result<Place, String> {
@@ -61,6 +82,7 @@ struct Range {
 
 impl Replay {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        self.check()?;
         let log = self.log.open(target)?;
         let mut ranges = Vec::new();
         for partition in self.partitions()? {
@@ -75,6 +97,7 @@ impl Replay {
             event_id: self.event,
         };
         let mut decoder = Decoder::default();
+        let mut shown = 0_u64;
         for range in ranges {
             let Range {
                 partition,
@@ -87,6 +110,7 @@ impl Replay {
             let mut replay = log.replay(self.topic, partition, from, to)?;
             while let Some(batch) = replay.next_batch().await? {
                 for record in batch.iter().filter(|record| filter.takes(record)) {
+                    shown += 1;
                     match out.is_json() {
                         true => out.json(&decoder.to_json(record))?,
                         false => out.line(printable(&decoder.to_line(record)))?,
@@ -96,6 +120,47 @@ impl Replay {
             }
         }
         bar.finish_and_clear();
+        if shown == 0 {
+            let read = show::count(u64::try_from(total).unwrap_or(0));
+            out.note(&match total {
+                0 => format!(
+                    "there are no records of {} between these places",
+                    self.topic
+                ),
+                _ => format!("none of the {read} records of {} there matches", self.topic),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What could never match anything, whatever the log holds.
+    fn check(&self) -> Result<()> {
+        let topic = self.topic;
+        if let Some(name) = &self.event_type {
+            let topics = topics_of(name);
+            let stands: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+            ensure!(
+                topics.contains(&topic),
+                "{name} does not stand in {topic}, but in {}",
+                stands.join(" and ")
+            );
+        }
+        if let Some(key) = &self.key {
+            let form = key_form(topic);
+            ensure!(
+                is_key_of(topic, key),
+                "--key {key}: a key of {topic} reads {form}; `replay` shows it as key="
+            );
+        }
+        let empty = match (self.from, self.to) {
+            (Some(Place::Offset(from)), Some(Place::Offset(to))) => from >= to,
+            (Some(Place::Time(from)), Some(Place::Time(to))) => from >= to,
+            _ => false,
+        };
+        ensure!(
+            !empty,
+            "--from is not before --to: there is nothing between"
+        );
         Ok(())
     }
 

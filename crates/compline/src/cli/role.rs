@@ -1,82 +1,85 @@
 //! One role in a process of its own, against the log and the database of the
 //! configuration.
 
-use std::path::PathBuf;
-
-use anyhow::Result;
-use clap::Subcommand;
+use anyhow::{Result, bail};
+use compline_readmodel::Role;
 use compline_runtime::Shutdown;
 use serde_json::json;
 
-use super::change::deliver_secret;
+use super::change::KeyFile;
 use crate::{
     client::Target,
-    config::{DEFAULTS, Settings},
+    config::{DEFAULTS, Purpose, Settings},
     output::Output,
     process::{Process, init_telemetry},
-    role::{ProjectionName, Rooms, broker, migrate},
+    role::{Door, EngineName, RoleName, Rooms, broker, migrate, reach},
 };
-
-/// Which role.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum RoleName {
-    Broker,
-    Ingress,
-    Engine(EngineName),
-    Projector(ProjectionName),
-    Query,
-    Command,
-}
-
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub(super) enum EngineName {
-    /// From webhooks to what is known of ads
-    Ad,
-}
 
 /// Runs the role until it is told to stop.
 pub(super) async fn run(role: RoleName, target: &Target) -> Result<()> {
-    let settings = target.settings()?;
+    let settings = Settings::load_for(Purpose::Role(role), target.config.as_deref())?;
     let telemetry = init_telemetry(&settings.telemetry)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
-    let process = Process::new(shutdown);
-    let admin = process
-        .open_admin(settings.admin.listen, Some(telemetry.metrics()))
-        .await?;
-    tracing::info!(address = %admin, "the admin door is open");
-    start(role, settings, &process).await?;
+    let process = Process::new(shutdown.clone(), settings.longest_drain());
+    let admin = Door::Admin.bind(&settings).await?;
+    let address = admin.local_addr()?;
+    process.open_admin(admin, Some(telemetry.metrics()));
+    tracing::info!(%address, "the admin door is open");
+    tokio::select! {
+        started = start(role, settings, &process) => started?,
+        () = shutdown.begun() => bail!("stopped while starting"),
+    }
     process.run().await?;
     telemetry.shutdown().await;
     Ok(())
 }
 
+/// Takes the role's own port, then asks whether what it stands on lets it in, then
+/// begins.
 async fn start(role: RoleName, settings: Settings, process: &Process) -> Result<()> {
-    if let RoleName::Broker = role {
-        let data = settings.broker.data.clone();
-        let listening = broker::start(&settings.broker, data, process).await?;
-        tracing::info!(address = %listening.address, "the log is open");
-        return Ok(());
-    }
-    let rooms = Rooms::new(settings)?;
     match role {
-        RoleName::Broker => {}
+        RoleName::Broker => {
+            // The log takes its port by itself.
+            drop(Door::Kafka.bind(&settings).await?);
+            let data = settings.broker.data.clone();
+            let listening = broker::start(&settings.broker, data, process).await?;
+            tracing::info!(address = %listening.address, "the log is open");
+        }
         RoleName::Ingress => {
-            let address = rooms.ingress(process).await?;
+            let listener = Door::Ingress.bind(&settings).await?;
+            let address = listener.local_addr()?;
+            // Without a log it answers 503, and senders come again.
+            Rooms::new(settings)?.ingress(listener, process)?;
             tracing::info!(%address, "the door for webhooks is open");
         }
         RoleName::Engine(EngineName::Ad) => {
+            let rooms = Rooms::new(settings)?;
+            reach::database(&rooms.database, Role::Engine).await?;
+            reach::topics(&rooms.log, &rooms.settings.log).await?;
             rooms.ad_engine(process);
         }
         RoleName::Projector(name) => {
+            let rooms = Rooms::new(settings)?;
+            reach::database(&rooms.database, Role::Projector).await?;
+            reach::topics(&rooms.log, &rooms.settings.log).await?;
             rooms.projector(name, process).await?;
         }
         RoleName::Query => {
-            let address = rooms.query(process).await?;
+            let listener = Door::Query.bind(&settings).await?;
+            let address = listener.local_addr()?;
+            let rooms = Rooms::new(settings)?;
+            reach::database(&rooms.database, Role::Query).await?;
+            rooms.query(listener, process).await;
             tracing::info!(%address, "the query service is open");
         }
         RoleName::Command => {
-            let address = rooms.command(process).await?;
+            let listener = Door::Command.bind(&settings).await?;
+            let address = listener.local_addr()?;
+            let rooms = Rooms::new(settings)?;
+            reach::database(&rooms.database, Role::Query).await?;
+            reach::topics(&rooms.log, &rooms.settings.log).await?;
+            rooms.command(listener, process).await?;
             tracing::info!(%address, "the command service is open");
         }
     }
@@ -85,7 +88,13 @@ async fn start(role: RoleName, settings: Settings, process: &Process) -> Result<
 
 /// Topics, logins, schemas and generations, for roles that run apart.
 pub(super) async fn migrate(target: &Target, out: &mut Output) -> Result<()> {
-    let rooms = Rooms::new(target.settings()?)?;
+    let settings = Settings::load_for(Purpose::Migrate, target.config.as_deref())?;
+    let rooms = Rooms::new(settings)?;
+    reach::brokers(&rooms.settings.log).await?;
+    match rooms.settings.postgres.admin()? {
+        Some((admin, _)) => reach::administrator(&admin).await?,
+        None => reach::owner(&rooms.database).await?,
+    }
     let topics = migrate::topics(&rooms).await?;
     let made_roles = migrate::roles(&rooms).await?;
     migrate::schemas(&rooms).await?;
@@ -124,10 +133,11 @@ pub(super) fn config(out: &mut Output) -> Result<()> {
 }
 
 /// A new key of the operator's; nothing is changed by it.
-pub(super) fn operator_key(write_key: Option<PathBuf>, out: &mut Output) -> Result<()> {
+pub(super) fn operator_key(file: KeyFile, out: &mut Output) -> Result<()> {
+    file.check()?;
     let key = compline_command::auth::operator_key();
     let hash = hex::encode(key.secret_sha256());
-    let shown = deliver_secret(&key.reveal(), write_key)?;
+    let shown = file.deliver(&key.reveal())?;
     match out.is_json() {
         true => out.json(&json!({ "key": shown, "operatorKeySha256": hash }))?,
         false => out.pairs(&[("key", shown), ("command.operator_key_sha256", hash)])?,

@@ -9,6 +9,7 @@ use compline_event::AdAccountId;
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::wait::Wait;
 use crate::{
     client::{Target, parse_duration},
     output::{Output, printable},
@@ -33,12 +34,14 @@ pub(super) struct Send {
     #[arg(long = "as", value_enum, default_value_t = SenderName::Meta, requires = "file")]
     sender: SenderName,
 
-    /// The ad account that samples are about
+    /// The ad account that samples are about; each has sample ads of its own
     #[arg(long, value_name = "ID", default_value = sample::ACCOUNT)]
     account: AdAccountId,
 
     #[command(flatten)]
     ingress: Ingress,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Where webhooks go, and the secrets that sign them.
@@ -155,7 +158,9 @@ impl Send {
             refused += u32::from(!answer.status.is_success());
             show_answer(out, &name, sender, &answer)?;
         }
-        out.flush()?;
+        if self.ingress.url.is_none() {
+            self.wait.settle(target, out).await?;
+        }
         ensure!(refused == 0, "{refused} refused");
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use compline_api::query::GetTenantRequest;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -63,6 +64,7 @@ impl Simulate {
         let plan = self.plan(seed, begins_at);
         let poster = self.ingress.poster(target)?;
         let secret = self.ingress.secret_of(Sender::Meta, target)?;
+        self.announce(target, out).await?;
         let tenants = usize::from(self.tenants);
         let audience = Audience::gather(target, plan.accounts.clone(), tenants, seed).await?;
         let pace = Pace {
@@ -86,6 +88,26 @@ impl Simulate {
         out.flush()?;
         ensure!(mismatches == 0, "{mismatches} rows are not as they must be");
         ensure!(unseen == 0, "{unseen} changes were not seen in time");
+        Ok(())
+    }
+
+    /// Says where all this goes before any of it does.
+    async fn announce(&self, target: &Target, out: &mut Output) -> Result<()> {
+        let request = GetTenantRequest::default();
+        let tenant = target.query()?.tenancy().get_tenant(request).await?;
+        let tenant = tenant.into_inner().tenant.unwrap_or_default();
+        let others = match self.tenants {
+            1 => String::new(),
+            2 => " and a new one".to_owned(),
+            tenants => format!(" and {} new ones", tenants - 1),
+        };
+        out.note(&format!(
+            "this fills the tenant {:?} ({}){others} with {} ads of {} new ad accounts, and they stay",
+            tenant.display_name,
+            tenant.name,
+            show::count(u64::from(self.ads)),
+            self.accounts,
+        ))?;
         Ok(())
     }
 

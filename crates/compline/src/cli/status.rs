@@ -44,7 +44,7 @@ impl LagCommand {
 }
 
 /// With `--config` its `[postgres]`, else the data folder's street.
-fn database(target: &Target) -> Result<Database> {
+pub(super) fn database(target: &Target) -> Result<Database> {
     if target.config.is_some() {
         return Settings::load(target.config.as_deref())?
             .postgres
@@ -115,7 +115,9 @@ impl Status {
         let run_file = match target.street().find()? {
             Found::Running(run_file) => run_file,
             // A question with an answer is no failure; but scripts want to know.
-            Found::Starting { .. } | Found::NotRunning if out.is_json() => {
+            Found::Starting { .. } | Found::Stopping { .. } | Found::NotRunning
+                if out.is_json() =>
+            {
                 out.json(&json!({ "running": false }))?;
                 out.flush()?;
                 target.street().running()?

@@ -1,18 +1,16 @@
 //! `compline tenant`: who pays for compline.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use compline_api::{command::CreateTenantRequest, query::GetTenantRequest};
 use serde_json::json;
 
 use super::{
-    ads::finish,
-    change::{Request, deliver_secret},
+    change::{KeyFile, Request, kept},
+    list::show_seen,
 };
 use crate::{
-    client::{Freshness, Target, token_text},
+    client::{Freshness, Target},
     output::Output,
     show, wire_json,
 };
@@ -20,15 +18,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
     /// Create a tenant and its first admin key; with the operator's key
-    Create {
-        /// 1 to 200 characters
-        name: String,
-        /// Write the key to this file (mode 0600) instead of printing it
-        #[arg(long, value_name = "FILE")]
-        write_key: Option<PathBuf>,
-        #[command(flatten)]
-        request: Request,
-    },
+    Create(Create),
     /// Show the key's own tenant
     Show {
         #[command(flatten)]
@@ -36,61 +26,68 @@ pub(super) enum Tenant {
     },
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// 1 to 200 characters
+    name: String,
+    #[command(flatten)]
+    file: KeyFile,
+    #[command(flatten)]
+    request: Request,
+}
+
 impl Tenant {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         match self {
-            Tenant::Create {
-                name,
-                write_key,
-                request,
-            } => {
-                let answer = target
-                    .operator()?
-                    .tenants()
-                    .create_tenant(CreateTenantRequest {
-                        request_id: request.id(),
-                        display_name: name,
-                    })
-                    .await?
-                    .into_inner();
-                let tenant = answer.tenant.unwrap_or_default();
-                let shown = deliver_secret(&answer.api_key, write_key)?;
-                if out.is_json() {
-                    let tenant = wire_json::api("compline.query.v1.Tenant", &tenant);
-                    let token = token_text(&answer.token);
-                    out.json(&json!({ "tenant": tenant, "apiKey": shown, "token": token }))?;
-                    return Ok(());
-                }
-                out.pairs(&[
-                    ("tenant", tenant.name),
-                    ("name", tenant.display_name),
-                    ("key", shown),
-                    ("token", token_text(&answer.token)),
-                ])?;
-                Ok(())
-            }
-            Tenant::Show { freshness } => {
-                let answer = target
-                    .query()?
-                    .tenancy()
-                    .get_tenant(GetTenantRequest {
-                        consistency: freshness.consistency(),
-                    })
-                    .await?
-                    .into_inner();
-                let tenant = answer.tenant.unwrap_or_default();
-                if out.is_json() {
-                    out.json(&wire_json::api("compline.query.v1.Tenant", &tenant))?;
-                } else {
-                    out.pairs(&[
-                        ("tenant", tenant.name.clone()),
-                        ("name", tenant.display_name.clone()),
-                        ("created", show::time(tenant.create_time.as_ref())),
-                        ("version", tenant.version.to_string()),
-                    ])?;
-                }
-                finish(out, answer.seen.as_ref(), "")
-            }
+            Tenant::Create(create) => create.run(target, out).await,
+            Tenant::Show { freshness } => show_own(&freshness, target, out).await,
         }
     }
+}
+
+impl Create {
+    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
+        self.file.check()?;
+        let request = CreateTenantRequest {
+            request_id: self.request.id(),
+            display_name: self.name,
+        };
+        let answer = target.operator()?.tenants().create_tenant(request).await?;
+        let answer = answer.into_inner();
+        let tenant = answer.tenant.unwrap_or_default();
+        let shown = self.file.deliver(&answer.api_key)?;
+        let token = kept(target, &answer.token, out)?;
+        if out.is_json() {
+            let tenant = wire_json::api(&tenant);
+            out.json(&json!({ "tenant": tenant, "apiKey": shown, "token": token }))?;
+            return Ok(());
+        }
+        out.pairs(&[
+            ("tenant", tenant.name),
+            ("name", tenant.display_name),
+            ("key", shown),
+            ("token", token),
+        ])?;
+        Ok(())
+    }
+}
+
+async fn show_own(freshness: &Freshness, target: &Target, out: &mut Output) -> Result<()> {
+    let request = GetTenantRequest {
+        consistency: freshness.consistency(target, compline_tenancy::TOPICS),
+    };
+    let answer = target.query()?.tenancy().get_tenant(request).await?;
+    let answer = answer.into_inner();
+    let tenant = answer.tenant.unwrap_or_default();
+    if out.is_json() {
+        out.json(&wire_json::api(&tenant))?;
+    } else {
+        out.pairs(&[
+            ("tenant", tenant.name.clone()),
+            ("name", tenant.display_name.clone()),
+            ("created", show::time(tenant.create_time.as_ref())),
+            ("version", tenant.version.to_string()),
+        ])?;
+    }
+    show_seen(answer.seen.as_ref(), out)
 }

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::{
     client::Target,
-    config::Settings,
+    config::{Purpose, Settings},
     output::Output,
     process::init_telemetry,
     street::DEFAULT_FOLDER,
-    up::{self, Running, Steps},
+    up::{self, OwnKey, Running, Steps},
 };
 
 #[derive(Debug, Args)]
@@ -43,8 +43,7 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        // A start on a terminal tells of itself; of the log lines only trouble.
-        let mut settings = Settings::load_quiet(target.config.as_deref())?;
+        let mut settings = Settings::load_for(Purpose::Up, target.config.as_deref())?;
         self.choose_ports(&mut settings);
         let telemetry = init_telemetry(&settings.telemetry)?;
         let shutdown = Shutdown::new();
@@ -68,6 +67,7 @@ impl Up {
                 "pid": running.run_file.pid,
                 "addresses": running.run_file.addresses,
                 "data": street.folder(),
+                "keyRefused": running.own_key == OwnKey::Refused,
             }))?,
             false => out.line(greeting(
                 &running,
@@ -119,7 +119,7 @@ compline is running (process {pid}, started in {seconds:.1} s).
   commands    {command} (gRPC)
   admin       http://{admin}/readyz, /healthz, /metrics
   log         {kafka} (Kafka protocol)
-  PostgreSQL  {postgres} ({version}, in {pgdata})
+  PostgreSQL  {postgres} ({version} from {programs}, data in {pgdata})
   data        {folder}
 ",
         pid = running.run_file.pid,
@@ -131,16 +131,9 @@ compline is running (process {pid}, started in {seconds:.1} s).
         postgres = at.postgres,
         version = running.postgres.version,
         pgdata = running.postgres.data.display(),
+        programs = running.postgres.programs.display(),
     );
-    if let Some(sample) = &running.sample {
-        let _ = write!(
-            text,
-            "
-Made the tenant {:?} with the ad account {}; its key is in {folder}/api.key.
-",
-            sample.tenant, sample.account
-        );
-    }
+    text.push_str(&about_key(&running.own_key, &folder.to_string()));
     let _ = write!(text, "\nTry, in another terminal:\n\n");
     for command in commands_to_try(running, &folder.to_string()) {
         let _ = writeln!(text, "  {command}");
@@ -149,13 +142,46 @@ Made the tenant {:?} with the ad account {}; its key is in {folder}/api.key.
     text
 }
 
+fn about_key(own_key: &OwnKey, folder: &str) -> String {
+    match own_key {
+        OwnKey::Kept => String::new(),
+        OwnKey::Made { tenant, account } => format!(
+            "
+Made the tenant {tenant:?} with the ad account {account}; its key is in {folder}/api.key.
+"
+        ),
+        OwnKey::Refused => format!(
+            "
+The key in {folder}/api.key lets nobody in (perhaps it was revoked), and what is tried
+below will be refused. Move the file away; then start again, which makes another sample
+tenant, or make another key of the same tenant:
+
+  {} key create --tenant {} --role admin --write-key {folder}/api.key
+",
+            program_at(folder),
+            key_in(folder).map_or_else(|| "UUID".to_owned(), |key| key.tenant.to_string()),
+        ),
+    }
+}
+
+/// Absent when it is none.
+fn key_in(folder: &str) -> Option<ApiKey> {
+    let text = std::fs::read_to_string(format!("{folder}/api.key")).ok()?;
+    text.trim().parse().ok()
+}
+
+/// The program with its data folder, ready to paste.
+fn program_at(folder: &str) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "compline".into());
+    match folder {
+        DEFAULT_FOLDER => program,
+        folder => format!("{program} --data {folder}"),
+    }
+}
+
 /// Ready to paste, from the folder in which `up` was started.
 fn commands_to_try(running: &Running, folder: &str) -> Vec<String> {
-    let program = std::env::args().next().unwrap_or_else(|| "compline".into());
-    let data = match folder {
-        DEFAULT_FOLDER => String::new(),
-        folder => format!(" --data {folder}"),
-    };
+    let program = program_at(folder);
     let at = &running.run_file.addresses;
     let mut commands: Vec<String> = [
         "send all",
@@ -166,7 +192,7 @@ fn commands_to_try(running: &Running, folder: &str) -> Vec<String> {
         "status",
         "replay ad --from 1h",
     ]
-    .map(|command| format!("{program}{data} {command}"))
+    .map(|command| format!("{program} {command}"))
     .into();
     commands.push(format!(
         "grpcurl -plaintext -H \"x-api-key: $(cat {folder}/api.key)\" {} compline.query.v1.AdService/ListAds",
@@ -176,8 +202,7 @@ fn commands_to_try(running: &Running, folder: &str) -> Vec<String> {
         "kcat -b {} -C -t ad -o beginning -e -f '%T %k %h\\n'",
         at.kafka
     ));
-    let key = std::fs::read_to_string(format!("{folder}/api.key")).unwrap_or_default();
-    if let Ok(key) = key.trim().parse::<ApiKey>() {
+    if let Some(key) = key_in(folder) {
         commands.push(format!(
             "PGPASSFILE={folder}/pgpass PGOPTIONS='-c compline.tenant={} -c search_path=ad_status_g1' \
              psql -h {} -p {} -U compline_query compline -c 'SELECT ad_id, status FROM ad LIMIT 10'",

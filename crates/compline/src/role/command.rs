@@ -1,17 +1,18 @@
 //! Decisions of people in, over gRPC.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Result;
 use compline_command::{Commands, auth::WithOperator};
 use compline_eventlog::AppenderConfig;
 use compline_runtime::{auth::Authenticate, grpc::GrpcServer};
 use time::OffsetDateTime;
+use tokio::net::TcpListener;
 
 use super::Rooms;
 use crate::process::Process;
 
-pub(super) async fn start(rooms: &Rooms, process: &Process) -> Result<SocketAddr> {
+pub(super) async fn start(rooms: &Rooms, listener: TcpListener, process: &Process) -> Result<()> {
     let settings = &rooms.settings.command;
     let config = settings.grpc.clone();
     let connections = settings.connections;
@@ -29,15 +30,13 @@ pub(super) async fn start(rooms: &Rooms, process: &Process) -> Result<SocketAddr
         None => tenants,
     };
 
-    let listener = compline_runtime::bind("command", config.listen).await?;
-    let address = listener.local_addr()?;
     let check = process.health.register("command");
     let server = GrpcServer::new("command", config, process.health.clone())
-        .descriptors(compline_api::DESCRIPTOR_SET)
+        .descriptors(compline_api::COMMAND_DESCRIPTOR_SET)
         .authenticate(keys);
     process.doors.spawn("command", |stop| async move {
         check.ready();
         compline_command::serve(&commands, server, listener, routes, stop).await
     });
-    Ok(address)
+    Ok(())
 }

@@ -1,20 +1,20 @@
 //! Reads over gRPC.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use anyhow::Result;
 use compline_api::query::{
     activity_service_server::ActivityServiceServer, ad_service_server::AdServiceServer,
     tenancy_service_server::TenancyServiceServer,
 };
 use compline_query::{ActivityApi, AdApi, TenancyApi};
 use compline_runtime::grpc::GrpcServer;
+use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use super::Rooms;
 use crate::process::Process;
 
-pub(super) async fn start(rooms: &Rooms, process: &Process) -> Result<SocketAddr> {
+pub(super) async fn start(rooms: &Rooms, listener: TcpListener, process: &Process) {
     let config = rooms.settings.query.grpc.clone();
     let connections = rooms.settings.query.connections;
     let ads = AdApi::new(rooms.reader(compline_ad_status::NAME, connections).await);
@@ -37,15 +37,12 @@ pub(super) async fn start(rooms: &Rooms, process: &Process) -> Result<SocketAddr
             .max_encoding_message_size(max),
     );
 
-    let listener = compline_runtime::bind("query", config.listen).await?;
-    let address = listener.local_addr()?;
     let check = process.health.register("query");
     let server = GrpcServer::new("query", config, process.health.clone())
-        .descriptors(compline_api::DESCRIPTOR_SET)
+        .descriptors(compline_api::QUERY_DESCRIPTOR_SET)
         .authenticate(Arc::new(rooms.tenant_keys(connections).await));
     process.doors.spawn("query", |stop| async move {
         check.ready();
         server.serve(listener, routes, stop).await
     });
-    Ok(address)
 }

@@ -18,9 +18,13 @@
 //! them keeps their order within the account: it is the key of the log, and the
 //! order of equal times is the log's.
 
+mod body;
+mod delivery;
+
 use bytes::Bytes;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
-use serde_json::{Value, json};
+
+pub use delivery::{Delivery, Fact, Kind, Says};
 
 /// Changes in the largest POST that Meta sends.
 pub const BURST: usize = 1000;
@@ -61,75 +65,6 @@ pub struct Plan {
     pub begins_at: i64,
     /// Changes a second, > 0: how the life's own clock goes on.
     pub rate: f64,
-}
-
-/// One POST.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    pub body: Bytes,
-    /// Deliveries of one lane must reach the log in order.
-    pub lane: usize,
-    pub kind: Kind,
-    /// How many changes it counts as.
-    pub changes: u32,
-    /// What it says of connected ads, in order. Empty for a body that is sent once
-    /// more: that must change nothing.
-    pub facts: Vec<Fact>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    Single,
-    Batch,
-    Burst,
-    Duplicate,
-    Late,
-    EqualTime,
-    Issue,
-    NoValue,
-    Unknown,
-    UnknownAccount,
-}
-
-impl Kind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::Single => "single change",
-            Kind::Batch => "2 to 20 changes",
-            Kind::Burst => "1,000 changes",
-            Kind::Duplicate => "sent once more",
-            Kind::Late => "late change",
-            Kind::EqualTime => "equal time",
-            Kind::Issue => "issue",
-            Kind::NoValue => "without value",
-            Kind::Unknown => "unknown shape",
-            Kind::UnknownAccount => "unknown account",
-        }
-    }
-}
-
-/// What one change says of one ad of a connected account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// Index into [`Plan::accounts`].
-    pub account: usize,
-    /// Index of the ad; its id is [`Plan::first_ad`] plus this.
-    pub ad: u32,
-    /// Unix seconds, the change's version.
-    pub time: i64,
-    pub says: Says,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Says {
-    Status {
-        old: &'static str,
-        new: &'static str,
-    },
-    Issue {
-        code: &'static str,
-    },
-    NoValue,
 }
 
 /// Endless; take as many as wanted.
@@ -342,14 +277,9 @@ impl Life {
     fn unknown(&mut self) -> Delivery {
         let account = self.account();
         let body = match self.rng.random_range(0..3) {
-            0 => Bytes::from_static(b"status=DISAPPROVED&ad_id=1"),
-            1 => entries(
-                "ad_account",
-                &self.plan.accounts[account],
-                self.now(),
-                vec![json!({"field": "ad_mood", "value": {"mood": "cheerful"}})],
-            ),
-            _ => Bytes::from(json!({"object": "weather", "entry": []}).to_string()),
+            0 => Bytes::from_static(body::FORM),
+            1 => body::of_unknown_field(&self.plan.accounts[account], self.now()),
+            _ => body::of_unknown_object(),
         };
         Delivery {
             body,
@@ -362,10 +292,12 @@ impl Life {
 
     fn unknown_account(&mut self) -> Delivery {
         let account = format!("9{:014}", self.rng.random_range(0..100_000_000_000_000u64));
-        let now = self.now();
-        let value = relayed(&account, "1", "ACTIVE", "PAUSED");
+        let says = Says::Status {
+            old: "ACTIVE",
+            new: "PAUSED",
+        };
         Delivery {
-            body: entries("", &account, now, vec![value]),
+            body: body::of_changes(&account, self.now(), [(1, &says)].into_iter()),
             lane: self.rng.random_range(0..self.plan.accounts.len()),
             kind: Kind::UnknownAccount,
             changes: 1,
@@ -376,37 +308,14 @@ impl Life {
     /// Puts facts of one account into a body, one entry for each time and shape.
     fn tell(&self, kind: Kind, account: usize, facts: Vec<Fact>) -> Delivery {
         let id = &self.plan.accounts[account];
-        let object = match facts[0].says {
-            Says::Status { .. } => "",
-            Says::Issue { .. } | Says::NoValue => "ad_account",
-        };
-        let changes = facts.iter().map(|fact| self.change(id, fact)).collect();
+        let ad_of = |fact: &Fact| self.plan.first_ad + u64::from(fact.ad);
+        let told = facts.iter().map(|fact| (ad_of(fact), &fact.says));
         Delivery {
-            body: entries(object, id, facts[0].time, changes),
+            body: body::of_changes(id, facts[0].time, told),
             lane: account,
             kind,
             changes: u32::try_from(facts.len()).expect("at most a burst"),
             facts,
-        }
-    }
-
-    fn change(&self, account: &str, fact: &Fact) -> Value {
-        let ad = (self.plan.first_ad + u64::from(fact.ad)).to_string();
-        match fact.says {
-            Says::Status { old, new } => relayed(account, &ad, old, new),
-            Says::Issue { code } => {
-                let summary = ISSUES
-                    .iter()
-                    .find(|(known, _)| *known == code)
-                    .map_or("", |(_, summary)| summary);
-                json!({"field": "with_issues_ad_objects", "value": {
-                    "id": ad, "level": "AD", "error_code": code,
-                    "error_summary": summary, "error_message": "See the ad's delivery tab.",
-                }})
-            }
-            Says::NoValue => json!({"field": "field_changed", "value": {
-                "object_id": ad, "object_type": "AD", "changed_fields": ["effective_status"],
-            }}),
         }
     }
 }
@@ -417,26 +326,4 @@ impl Iterator for Life {
     fn next(&mut self) -> Option<Delivery> {
         Some(self.delivery())
     }
-}
-
-fn relayed(account: &str, ad: &str, old: &str, new: &str) -> Value {
-    json!({"field": "ad_status", "value": {
-        "ad_id": ad, "ad_account_id": account, "status": new, "old_status": old,
-    }})
-}
-
-/// As Meta writes it: non-ASCII escaped, which these texts have none of. A body
-/// of several changes has two entries of one account and time.
-fn entries(object: &str, account: &str, time: i64, mut changes: Vec<Value>) -> Bytes {
-    let rest = changes.split_off(changes.len().div_ceil(2));
-    let entry = |changes: Vec<Value>| json!({"id": account, "time": time, "changes": changes});
-    let mut list = vec![entry(changes)];
-    if !rest.is_empty() {
-        list.push(entry(rest));
-    }
-    let body = match object {
-        "" => json!({ "entry": list }),
-        object => json!({ "object": object, "entry": list }),
-    };
-    body.to_string().into()
 }

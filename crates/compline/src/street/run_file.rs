@@ -11,6 +11,9 @@ pub struct RunFile {
     pub version: String,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
+    /// Whether the doors are closing.
+    #[serde(default)]
+    pub stopping: bool,
     pub addresses: Addresses,
     /// The prefix of all topic names.
     pub topic_prefix: String,

@@ -98,11 +98,20 @@ pub fn find(name: &str) -> Option<&'static Sample> {
     ALL.iter().find(|sample| sample.name == name)
 }
 
+/// What the ids of ads in the files begin with; two digits follow.
+const ADS: &str = "238492038429";
+
 impl Sample {
-    /// The body as sent at `now`, about `account`: an old time would make it a late
-    /// change, and the same time twice a duplicate.
+    /// The body as sent at `now`, about `account` and ads of its own: an old time would
+    /// make it a late change, and the same time twice a duplicate.
     pub fn body(&self, account: &AdAccountId, now: OffsetDateTime) -> Result<Bytes> {
-        let text = self.text.replace(ACCOUNT, account.as_str());
+        let text = match account.as_str() {
+            ACCOUNT => self.text.to_owned(),
+            // At Meta, too, an ad is of one account for ever.
+            other => (self.text)
+                .replace(ADS, &format!("239{other}"))
+                .replace(ACCOUNT, other),
+        };
         let mut body: Value = serde_json::from_str(&text)
             .with_context(|| format!("the sample {} is not JSON", self.name))?;
         if let Some(entries) = body.get_mut("entry").and_then(Value::as_array_mut) {
@@ -132,6 +141,29 @@ mod tests {
                 assert_eq!(body["entry"][0]["time"], 1_800_000_000, "{}", sample.name);
                 assert!(body.to_string().contains("\"42\""), "{}", sample.name);
             }
+            assert!(!body.to_string().contains(ADS), "{}", sample.name);
         }
+    }
+
+    #[test]
+    fn two_accounts_have_no_sample_ad_in_common() {
+        let ads = |account: &str| {
+            let account: AdAccountId = account.parse().unwrap();
+            let now = OffsetDateTime::UNIX_EPOCH;
+            let bodies = ALL.iter().map(|sample| sample.body(&account, now).unwrap());
+            let mut ads = std::collections::BTreeSet::new();
+            for body in bodies {
+                let text = String::from_utf8(body.to_vec()).unwrap();
+                let ids = text.split('"').filter(|id| {
+                    id.starts_with("23") && id.len() > 4 && id.bytes().all(|b| b.is_ascii_digit())
+                });
+                ads.extend(ids.map(str::to_owned));
+            }
+            ads
+        };
+        let (first, second, third) = (ads(ACCOUNT), ads("42"), ads("4242"));
+        assert_eq!((first.len(), second.len(), third.len()), (12, 12, 12));
+        assert!(first.is_disjoint(&second) && second.is_disjoint(&third));
+        assert!(first.contains("23849203842934"), "the README shows it");
     }
 }

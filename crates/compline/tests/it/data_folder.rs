@@ -13,6 +13,7 @@ fn run_file(pid: u32) -> RunFile {
         pid,
         version: "0.1.0".into(),
         started_at: OffsetDateTime::UNIX_EPOCH,
+        stopping: false,
         addresses: Addresses {
             ingress: address,
             query: address,
@@ -45,6 +46,15 @@ fn a_running_street_is_found_and_its_folder_is_its_own() {
     let expected = run_file(std::process::id());
     street.announce(&expected).unwrap();
     assert_eq!(street.running().unwrap(), expected);
+
+    street.announce_stop(expected);
+    let pid = std::process::id();
+    assert!(matches!(street.find().unwrap(), Found::Stopping { pid: of } if of == pid));
+    let said = street.running().unwrap_err().to_string();
+    assert!(
+        said.contains(&format!("is stopping (process {pid})")),
+        "{said}"
+    );
 
     // A second one on the same folder says who has it and leaves.
     let error = street.lock().unwrap_err();

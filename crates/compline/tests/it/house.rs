@@ -1,6 +1,6 @@
 //! Streets of the tests' own, in this process, and what can be asked of any.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ pub(crate) struct House {
     operator_key: String,
     shutdown: Shutdown,
     ended: JoinHandle<Result<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl House {
@@ -54,7 +54,7 @@ impl House {
             shutdown: running.shutdown(),
             ended: tokio::spawn(running.run()),
             at,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -88,6 +88,11 @@ impl House {
 
     pub(crate) fn operator_key(&self) -> &str {
         self.operator_key.trim()
+    }
+
+    /// Where other processes find the street.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Waits until everything that was posted and commanded has come to its end:

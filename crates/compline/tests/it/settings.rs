@@ -33,41 +33,243 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(settings.log.prefix, "f-");
 }
 
+/// Each is refused before anything is started, by key, with what was found and what
+/// is allowed, and with where it was set.
 #[test]
-fn a_bad_value_is_named_with_what_was_found() {
+fn a_bad_value_is_named_with_what_was_found_and_where() {
     let cases = [
-        ("[query]\nconnections = 0\n", "query.connections", "0"),
         (
-            "[projector]\nbatch_bytes = \"much\"\n",
+            "query",
+            "connections = 0",
+            "query.connections",
+            "found 0, expected 1 to 1000",
+        ),
+        (
+            "query",
+            "connections = 5000",
+            "query.connections",
+            "found 5000",
+        ),
+        (
+            "engine",
+            "batch_records = 0",
+            "engine.batch_records",
+            "found 0",
+        ),
+        (
+            "engine",
+            "batch_bytes = \"0B\"",
+            "engine.batch_bytes",
+            "found 0B, expected 1KiB to 1GiB",
+        ),
+        (
+            "projector",
+            "batch_bytes = \"much\"",
             "projector.batch_bytes",
-            "much",
+            "\"much\"",
         ),
         (
-            "[command]\nverdict_wait = \"soon\"\n",
+            "command",
+            "verdict_wait = \"soon\"",
             "command.verdict_wait",
-            "soon",
+            "\"soon\"",
         ),
         (
-            "[ingress.http]\nlisten = \"here\"\n",
-            "ingress.http.listen",
-            "here",
+            "command",
+            "verdict_wait = \"900d\"",
+            "command.verdict_wait",
+            "found 900d, expected 100ms to 5m",
         ),
-        ("[quary]\nx = 1\n", "quary", "quary"),
         (
-            "[command]\noperator_key_sha256 = \"abc\"\n",
+            "command",
+            "operator_key_sha256 = \"abc\"",
             "command.operator_key_sha256",
             "3 characters",
         ),
+        (
+            "command.grpc",
+            "keepalive_interval = \"0s\"",
+            "command.grpc.keepalive_interval",
+            "found 0s",
+        ),
+        (
+            "query.grpc",
+            "stream_drain = \"11s\"",
+            "query.grpc.stream_drain",
+            "found 11s, expected 0s to 10s",
+        ),
+        (
+            "query.grpc",
+            "max_connections = 0",
+            "query.grpc.max_connections",
+            "found 0",
+        ),
+        (
+            "ingress",
+            "delivery_timeout = \"1d\"",
+            "ingress.delivery_timeout",
+            "found 1d",
+        ),
+        (
+            "ingress",
+            "body_memory = \"1MiB\"",
+            "ingress.body_memory",
+            "found 1MiB, expected 4MiB to",
+        ),
+        (
+            "ingress.http",
+            "listen = \"here\"",
+            "ingress.http.listen",
+            "\"here\"",
+        ),
+        (
+            "ingress.http",
+            "header_read_timeout = \"0\"",
+            "ingress.http.header_read_timeout",
+            "found 0s",
+        ),
+        (
+            "ingress.http",
+            "drain = \"9s\"",
+            "ingress.http.drain",
+            "found 9s, expected at least 10s",
+        ),
+        (
+            "ingress.http",
+            "max_body = \"1TiB\"",
+            "ingress.http.max_body",
+            "found 1TiB",
+        ),
+        (
+            "ingress.meta",
+            "app_secrets = []",
+            "ingress.meta.app_secrets",
+            "found none",
+        ),
+        (
+            "ingress.meta",
+            "app_secrets = [\"\"]",
+            "ingress.meta.app_secrets",
+            "an empty one",
+        ),
+        (
+            "telemetry",
+            "trace_ratio = 7",
+            "telemetry.trace_ratio",
+            "found 7, expected 0 to 1",
+        ),
+        (
+            "telemetry",
+            "log = \"verbose\"",
+            "telemetry.log",
+            "found \"verbose\", expected error, warn",
+        ),
+        (
+            "telemetry",
+            "otlp_endpoint = \"nowhere\"",
+            "telemetry.otlp_endpoint",
+            "\"nowhere\"",
+        ),
+        (
+            "log",
+            "replication = 11",
+            "log.replication",
+            "found \"11\": it is 1 to 10",
+        ),
+        (
+            "log",
+            "replication = 3",
+            "log.replication",
+            "found 3, expected 1",
+        ),
+        (
+            "log",
+            "prefix = \"a b\"",
+            "log.prefix",
+            "found \"a b\": it may have",
+        ),
+        (
+            "log.properties",
+            "\"acks\" = \"1\"",
+            "log.properties.acks",
+            "only how to reach",
+        ),
+        (
+            "log.properties",
+            "socket.nagle.disabel = true",
+            "log.properties.socket.nagle.disabel",
+            "found \"true\"",
+        ),
+        (
+            "log.properties",
+            "socket.timeout.ms = 1000",
+            "log.properties.socket.timeout.ms",
+            "expected none, for `up`",
+        ),
+        (
+            "cluster",
+            "shared_buffers = \"plenty\"",
+            "cluster.shared_buffers",
+            "\"plenty\"",
+        ),
+        (
+            "cluster",
+            "shared_buffers = \"0MB\"",
+            "cluster.shared_buffers",
+            "found 0B, expected 1MiB to 1TiB",
+        ),
+        (
+            "broker",
+            "listen = \"0.0.0.0:9092\"",
+            "broker.listen",
+            "expected a loopback address",
+        ),
+        ("quary", "x = 1", "quary", "expected one of `telemetry`"),
     ];
-    for (file, key, found) in cases {
-        let error = load(Some(file), &[]).unwrap_err();
-        assert!(error.contains(key) && error.contains(found), "{error}");
+    for (section, line, key, said) in cases {
+        let error = load(Some(&format!("[{section}]\n{line}\n")), &[]).unwrap_err();
+        for part in [&format!("`{key}`"), said, "compline.toml)"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
     }
-    let error = load(None, &[("COMPLINE_CLUSTER__PORT", "many")]).unwrap_err();
-    assert!(
-        error.contains("COMPLINE_CLUSTER__PORT") || error.contains("cluster.port"),
-        "{error}"
-    );
+    for (variable, value, key) in [
+        ("COMPLINE_CLUSTER__PORT", "many", "cluster.port"),
+        (
+            "COMPLINE_TELEMETRY__TRACE_RATIO",
+            "7",
+            "telemetry.trace_ratio",
+        ),
+        ("COMPLINE_LOG__PROPERTIES__ACKS", "1", "log.properties.acks"),
+    ] {
+        let error = load(None, &[(variable, value)]).unwrap_err();
+        for part in [
+            format!("`{key}`"),
+            format!("(in environment variable {variable})"),
+        ] {
+            assert!(error.contains(&part), "{part} is not in: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_sample_secrets_are_refused_where_others_can_send() {
+    for address in ["0.0.0.0:7400", "[::]:0", "192.0.2.1:7400"] {
+        let listen = ("COMPLINE_INGRESS__HTTP__LISTEN", address);
+        let error = load(None, &[listen]).unwrap_err();
+        for part in ["`ingress.meta.app_secrets`", address, "a loopback address"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+        load(
+            None,
+            &[
+                listen,
+                ("COMPLINE_INGRESS__META__APP_SECRETS", r#"["my-own"]"#),
+                ("COMPLINE_INGRESS__META__VERIFY_TOKENS", r#"["my-own-too"]"#),
+                ("COMPLINE_INGRESS__STRIPE__SIGNING_SECRETS", "[]"),
+            ],
+        )
+        .unwrap();
+    }
 }
 
 #[test]
@@ -80,6 +282,20 @@ fn no_secret_is_printed() {
     );
     let file = "[postgres]\nquery_password = \"hunter2\"\n";
     assert!(!format!("{:?}", load(Some(file), &[]).unwrap()).contains("hunter2"));
+    for key in [
+        "INGRESS__META__APP_SECRETS",
+        "INGRESS__META__VERIFY_TOKENS",
+        "INGRESS__STRIPE__SIGNING_SECRETS",
+        "POSTGRES__OWNER_PASSWORD__FILE",
+        "POSTGRES__ADMIN_URL",
+        "LOG__PROPERTIES__SASL__PASWORD",
+        "LOG__PROPERTIES__SASL__PASWORD",
+    ] {
+        let variable = format!("COMPLINE_{key}");
+        let error = load(None, &[(&variable, "hunter2")]).unwrap_err();
+        assert!(error.contains(&variable), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }
 
 /// As containers hand them over, in lists too.

@@ -10,6 +10,7 @@ mod fresh;
 mod order;
 mod refused;
 mod shapes;
+mod shell;
 mod show;
 mod tenant;
 mod thousand;
@@ -50,6 +51,12 @@ async fn what_meta_signs_is_what_clients_read() {
     stories.tell("positions", fresh::positions).await;
     stories.tell("watch", watch::and_resume).await;
     stories.tell("filtered watch", watch::with_a_filter).await;
+    stories.tell("a key's end", watch::ends_with_its_key).await;
+    stories.tell("own reads", shell::own_reads).await;
+    stories.tell("samples", shell::samples).await;
+    stories.tell("key files", shell::key_files).await;
+    stories.tell("pages", shell::pages).await;
+    stories.tell("replays", shell::replays).await;
     stories.end().await;
 }
 

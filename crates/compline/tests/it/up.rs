@@ -9,6 +9,7 @@ use compline::{
     inspect::Inspector,
     lag,
     street::{Found, LockError, Street},
+    up::OwnKey,
     webhook::{Poster, sample},
 };
 use compline_api::query::{Ad, ListAdsRequest};
@@ -33,7 +34,10 @@ async fn a_street_starts_works_stops_and_goes_on() {
     let folder = folder();
     let street = Street::at(folder.path().join("data"));
     let running = start(&street).await.unwrap();
-    assert!(running.sample.is_some(), "the first start makes a tenant");
+    assert!(
+        matches!(running.own_key, OwnKey::Made { .. }),
+        "the first start makes a tenant"
+    );
     assert!(matches!(street.find().unwrap(), Found::Running(_)));
     let error = start(&street).await.unwrap_err();
     assert!(error.is::<LockError>(), "{error:#}");
@@ -83,11 +87,18 @@ async fn a_street_starts_works_stops_and_goes_on() {
     assert!(matches!(street.find().unwrap(), Found::NotRunning));
 
     let again = start(&street).await.unwrap();
-    assert!(again.sample.is_none(), "the key is there");
+    assert_eq!(again.own_key, OwnKey::Kept);
     assert_eq!(key(&street.api_key_file()), api_key);
     let url = format!("http://{}", again.run_file.addresses.query);
     let query = Client::connect(&url, &api_key).unwrap();
     assert_eq!(ads(&query).await, before);
     again.shutdown().begin("the test is over");
     again.run().await.unwrap();
+
+    let other = compline_command::auth::operator_key().reveal();
+    fs::write(street.api_key_file(), other).unwrap();
+    let refused = start(&street).await.unwrap();
+    assert_eq!(refused.own_key, OwnKey::Refused);
+    refused.shutdown().begin("the test is over");
+    refused.run().await.unwrap();
 }

@@ -33,7 +33,7 @@ fn filter() -> impl Strategy<Value = String> {
             "ad_id",
             "ad_account_id",
         ]),
-        prop::sample::select(vec!["=", "!=", "<", "<=", ">", ">=", ":"]),
+        prop::sample::select(vec!["=", "!=", ":"]),
         prop::sample::select(vec![
             "ACTIVE",
             "PAUSED",

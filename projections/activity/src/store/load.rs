@@ -33,6 +33,29 @@ pub(super) async fn versions(
     Ok(())
 }
 
+/// Only live ones: what is not live never is again.
+pub(super) async fn admin_keys(
+    conn: &mut PgConnection,
+    touched: &Touched,
+    rows: &mut Rows,
+) -> Result<(), sqlx::Error> {
+    if touched.keyed.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<Uuid> = touched.keyed.iter().map(|id| id.as_uuid()).collect();
+    let found = sqlx::query!(
+        "SELECT tenant_id, key_id FROM admin_key WHERE tenant_id = ANY($1) AND live",
+        &tenants,
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in found {
+        let tenant = TenantId::new(row.tenant_id);
+        rows.admin_keys.insert_live(tenant, row.key_id);
+    }
+    Ok(())
+}
+
 pub(super) async fn requests(
     conn: &mut PgConnection,
     touched: &Touched,

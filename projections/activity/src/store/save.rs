@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compline_event::{EventId, TenantId};
+use compline_event::{EventId, TenantId, command::AdminKeys};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -283,6 +283,36 @@ pub(super) async fn versions(
         &tenants,
         &entities,
         &versions,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn admin_keys(
+    conn: &mut PgConnection,
+    rows: AdminKeys,
+) -> Result<(), sqlx::Error> {
+    let mut tenants = Vec::new();
+    let mut ids = Vec::new();
+    let mut live = Vec::new();
+    for ((tenant, id), is_live) in rows {
+        tenants.push(tenant.as_uuid());
+        ids.push(id);
+        live.push(is_live);
+    }
+    if tenants.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"INSERT INTO admin_key (tenant_id, key_id, live)
+         SELECT tenant_id, key_id, live
+         FROM UNNEST($1::uuid[], $2::text[], $3::boolean[]) AS batch (tenant_id, key_id, live)
+         ORDER BY tenant_id, key_id COLLATE "C"
+         ON CONFLICT (tenant_id, key_id) DO UPDATE SET live = excluded.live"#,
+        &tenants,
+        &ids,
+        &live,
     )
     .execute(conn)
     .await?;

@@ -14,6 +14,7 @@ use compline_event::{
         ActivityRecorded, NotificationRaised, NotificationRead, WebhookExpired, WebhookUnrecognized,
     },
     envelope_proto::Precondition,
+    tenant_events::{ApiKeyIssued, ApiKeyRevoked, Role},
 };
 use compline_testkit::{Stage, law};
 use rand::{Rng, SeedableRng as _, rngs::StdRng};
@@ -73,7 +74,8 @@ fn draw(rng: &mut StdRng) -> Event {
         request_id: Bytes::from(vec![rng.random_range(0..20); 16]),
         expected_version: rng.random_bool(0.5).then(|| rng.random_range(0..4)),
     });
-    match rng.random_range(0..7) {
+    let key_id = format!("k{}", rng.random_range(1..4));
+    match rng.random_range(0..9) {
         0 => Event::ActivityRecorded(ActivityRecorded {
             kind: "ad.status_changed".into(),
             subject: format!("ads/{}", rng.random_range(0..5)),
@@ -95,11 +97,22 @@ fn draw(rng: &mut StdRng) -> Event {
             field: format!("field {}", rng.random_range(0..3)),
             ..Default::default()
         }),
-        4 => Event::WebhookExpired(WebhookExpired {
+        4 => Event::ApiKeyIssued(ApiKeyIssued {
+            key_id,
+            role: [Role::Admin, Role::Auditor][rng.random_range(0..2)].into(),
+            precondition,
+            ..Default::default()
+        }),
+        5 => Event::ApiKeyRevoked(ApiKeyRevoked {
+            key_id,
+            precondition,
+            spares_last_admin: rng.random_bool(0.7),
+        }),
+        6 => Event::WebhookExpired(WebhookExpired {
             ad_account_id,
             changes: rng.random_range(1..9),
         }),
-        5 => Event::AccountConnected(AccountConnected {
+        7 => Event::AccountConnected(AccountConnected {
             ad_account_id,
             display_name: "Shoes".into(),
             precondition,

@@ -73,19 +73,28 @@ fn disconnect(request: u8, expected: Option<u64>) -> Event {
 }
 
 fn issue(hash: u8, request: u8) -> Event {
+    issue_to("k", tenant_events::Role::Auditor, hash, request)
+}
+
+fn issue_to(key_id: &str, role: tenant_events::Role, hash: u8, request: u8) -> Event {
     Event::ApiKeyIssued(ApiKeyIssued {
-        key_id: "k".into(),
+        key_id: key_id.into(),
         display_name: "ops".into(),
         secret_sha256: vec![hash; 32].into(),
-        role: tenant_events::Role::Auditor.into(),
+        role: role.into(),
         precondition: when(request, None),
     })
 }
 
 fn revoke(request: u8) -> Event {
+    revoke_of("k", false, request)
+}
+
+fn revoke_of(key_id: &str, spares_last_admin: bool, request: u8) -> Event {
     Event::ApiKeyRevoked(ApiKeyRevoked {
-        key_id: "k".into(),
+        key_id: key_id.into(),
         precondition: when(request, None),
+        spares_last_admin,
     })
 }
 
@@ -176,6 +185,43 @@ fn a_revoked_key_stays_revoked_and_an_issued_one_keeps_its_secret() {
 
     let rows = fold([revoke(1), issue(1, 2)]);
     assert_eq!(rows.keys.values().next().unwrap().revoked_at, second(0));
+}
+
+#[test]
+fn of_two_that_revoke_the_last_two_admin_keys_the_first_in_the_log_does() {
+    let two = || [("a", 1), ("b", 2)].map(|(id, n)| issue_to(id, tenant_events::Role::Admin, n, n));
+    let live = |rows: &Rows| -> Vec<String> {
+        let is_live = |key: &&ApiKey| key.role == Role::Admin && key.revoked_at.is_none();
+        let admins = rows.keys.values().filter(is_live);
+        admins.map(|key| key.key_id.clone()).collect()
+    };
+    let racing = [revoke_of("a", true, 3), revoke_of("b", true, 4)];
+    let rows = fold(two().into_iter().chain(racing));
+    assert_eq!(outcome_of(&rows, 3), (Outcome::Effective, 2, 2));
+    assert_eq!(outcome_of(&rows, 4), (Outcome::LastAdmin, 1, 3));
+    assert_eq!(live(&rows), ["b"]);
+
+    // The refused one stays refused, a new one is free once there is another admin.
+    let again = [
+        revoke_of("a", true, 3),
+        revoke_of("b", true, 4),
+        issue_to("c", tenant_events::Role::Admin, 5, 5),
+        revoke_of("b", true, 4),
+        revoke_of("b", true, 6),
+    ];
+    let rows = fold(two().into_iter().chain(again));
+    assert_eq!(outcome_of(&rows, 6), (Outcome::Effective, 2, 6));
+    assert_eq!(live(&rows), ["c"]);
+
+    // Another role's key, and an event that asks for no mercy.
+    let rows = fold(two().into_iter().chain([
+        issue(7, 7),
+        revoke_of("a", true, 3),
+        revoke_of("k", true, 8),
+        revoke_of("b", false, 9),
+    ]));
+    assert_eq!(outcome_of(&rows, 8).0, Outcome::Effective);
+    assert!(live(&rows).is_empty());
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Outcome {
         match text {
             "effective" => Ok(Outcome::Effective),
             "stale" => Ok(Outcome::Stale),
+            "last_admin" => Ok(Outcome::LastAdmin),
             other => Err(unreadable(format!("no verdict is called {other:?}"))),
         }
     }

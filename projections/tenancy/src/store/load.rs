@@ -98,6 +98,30 @@ pub(super) async fn keys(
     Ok(())
 }
 
+pub(super) async fn admin_keys(
+    conn: &mut PgConnection,
+    touched: &Touched,
+    rows: &mut Rows,
+) -> Result<(), sqlx::Error> {
+    if touched.keys.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<Uuid> = touched.keys.iter().map(|(id, _)| id.as_uuid()).collect();
+    let found = sqlx::query!(
+        "SELECT tenant_id, key_id FROM api_key
+         WHERE tenant_id = ANY($1)
+               AND role = 'admin' AND issued_at IS NOT NULL AND revoked_at IS NULL",
+        &tenants,
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in found {
+        let tenant = TenantId::new(row.tenant_id);
+        rows.admin_keys.insert_live(tenant, row.key_id);
+    }
+    Ok(())
+}
+
 pub(super) async fn requests(
     conn: &mut PgConnection,
     touched: &Touched,

@@ -37,12 +37,13 @@ fn draw(rng: &mut StdRng) -> Event {
             key_id,
             display_name: format!("key {number}"),
             secret_sha256: Bytes::from(vec![number; 32]),
-            role: Role::Auditor.into(),
+            role: [Role::Admin, Role::Auditor][rng.random_range(0..2)].into(),
             precondition,
         }),
         2 => Event::ApiKeyRevoked(ApiKeyRevoked {
             key_id,
             precondition,
+            spares_last_admin: rng.random_bool(0.7),
         }),
         3 => Event::AccountConnected(AccountConnected {
             ad_account_id,

@@ -3,12 +3,12 @@
 use compline::client::Client;
 use compline_api::{
     command::{
-        ConnectAccountRequest, ConnectAccountResponse, CreateTenantRequest,
-        DisconnectAccountRequest, MarkReadRequest,
+        ConnectAccountRequest, ConnectAccountResponse, CreateApiKeyRequest, CreateTenantRequest,
+        DisconnectAccountRequest, MarkReadRequest, RevokeApiKeyRequest,
     },
     query::{
         Account, Activity, Ad, AdCount, AdStatusChange, Consistency, CountAdsRequest, GetAdRequest,
-        ListAccountsRequest, ListActivitiesRequest, ListAdHistoryRequest, ListAdsRequest,
+        KeyRole, ListAccountsRequest, ListActivitiesRequest, ListAdHistoryRequest, ListAdsRequest,
         ListNotificationsRequest, ListNotificationsResponse, ListWebhookCountersRequest, Position,
         WebhookCounter,
     },
@@ -83,6 +83,28 @@ impl Tenant {
         };
         let answer = self.command.accounts().disconnect_account(request).await;
         answer.map(drop)
+    }
+
+    /// Its name and its secret.
+    pub(super) async fn new_key(&self, role: KeyRole) -> (String, String) {
+        let request = CreateApiKeyRequest {
+            request_id: request_id(),
+            role: role.into(),
+            ..Default::default()
+        };
+        let made = self.command.api_keys().create_api_key(request).await;
+        let made = made.unwrap().into_inner();
+        (made.api_key.unwrap().name, made.secret)
+    }
+
+    pub(super) async fn revoke(&self, key: &str) {
+        let request = RevokeApiKeyRequest {
+            request_id: request_id(),
+            name: key.to_owned(),
+            expected_version: None,
+        };
+        let answer = self.command.api_keys().revoke_api_key(request).await;
+        answer.unwrap();
     }
 
     pub(super) async fn mark_read(&self, notification: &str) -> Vec<Position> {

@@ -30,8 +30,8 @@ enum Gets {
 
 use Gets::{ItsOwn, NotFound, Nothing, Refused};
 
-/// How each method was tried. `$AD`, `$ACCOUNT`, `$KEY`, `$NOTE` and `$REQUEST` are
-/// the first tenant's; `$NEW` is a new request id.
+/// How each method was tried. `$TENANT`, `$AD`, `$ACCOUNT`, `$KEY`, `$NOTE` and `$REQUEST`
+/// are the first tenant's; `$NEW` is a new request id.
 #[rustfmt::skip]
 const READS: &[(&str, &str, Gets)] = &[
     ("compline.query.v1.AdService/GetAd", r#"{"name": "ads/$AD"}"#, NotFound),
@@ -57,6 +57,7 @@ const COMMANDS: &[(&str, &str, Gets)] = &[
     ("compline.command.v1.ApiKeyService/RevokeApiKey", r#"{"requestId": "$NEW", "name": "apiKeys/$KEY"}"#, NotFound),
     ("compline.command.v1.ApiKeyService/CreateApiKey", r#"{"requestId": "$NEW", "role": "KEY_ROLE_ADMIN"}"#, ItsOwn),
     ("compline.command.v1.ApiKeyService/CreateApiKey", r#"{"requestId": "$REQUEST", "role": "KEY_ROLE_ADMIN"}"#, ItsOwn),
+    ("compline.command.v1.ApiKeyService/CreateApiKey", r#"{"requestId": "$NEW", "role": "KEY_ROLE_ADMIN", "tenant": "$TENANT"}"#, Refused),
     ("compline.command.v1.AccountService/DisconnectAccount", r#"{"requestId": "$NEW", "adAccountId": "$ACCOUNT"}"#, NotFound),
     ("compline.command.v1.AccountService/ConnectAccount", r#"{"requestId": "$NEW", "adAccountId": "$ACCOUNT"}"#, ItsOwn),
     // By now the account is the caller's as well, and only the caller's side ends.
@@ -288,6 +289,7 @@ impl Furnished {
 
     fn fill(&self, request: &str) -> String {
         request
+            .replace("$TENANT", &self.tenant.name)
             .replace("$ACCOUNT", &self.account)
             .replace("$AD", &self.ad)
             .replace("$KEY", &self.key_id)

@@ -2,14 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use compline_api::query::{Ad, WatchAdsRequest, WatchAdsResponse, watch_ads_response::Event};
-use tokio::time::timeout;
-use tonic::{Code, Streaming};
+use compline_api::query::{
+    Ad, Consistency, KeyRole, ListAdsRequest, Position, WatchAdsRequest, WatchAdsResponse,
+    watch_ads_response::Event,
+};
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Status, Streaming};
 
 use super::{body::says, show, tenant::Tenant};
 use crate::house::House;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A key is believed for a second, and asked about every half.
+const REVOKED_WITHIN: Duration = Duration::from_secs(3);
 
 /// First what is there, then what comes; with the token, what came meanwhile.
 pub(super) async fn and_resume(house: Arc<House>) {
@@ -95,6 +100,54 @@ pub(super) async fn with_a_filter(house: Arc<House>) {
         .post(says(account, 2, "79000032", "DISAPPROVED"))
         .await;
     assert_eq!(watch.changed().await.ad_id, "79000032");
+}
+
+/// A watch, and a read that waits, end with the key that they were begun with; those of
+/// another key of the tenant go on.
+pub(super) async fn ends_with_its_key(house: Arc<House>) {
+    let account = "7900004";
+    let tenant = Tenant::watching(&house, account).await;
+    let (name, key) = tenant.new_key(KeyRole::Standard).await;
+    let (query, _) = house.clients(&key);
+    let watch = query.ads().watch_ads(WatchAdsRequest::default()).await;
+    let mut watch = watch.unwrap().into_inner();
+    let mut others = Watch::start(&tenant, "", "").await;
+    others.until_caught_up().await;
+    let far = Position {
+        topic: "ad".to_owned(),
+        partition: 0,
+        next_offset: 1_000_000,
+    };
+    let waits = ListAdsRequest {
+        consistency: Some(Consistency {
+            min_position: vec![far],
+            max_wait: Some(prost_types::Duration {
+                seconds: 30,
+                nanos: 0,
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let waits = tokio::spawn(async move { query.ads().list_ads(waits).await.map(drop) });
+    // Long enough for the key to have been asked about again and let stay.
+    sleep(Duration::from_millis(1200)).await;
+    assert!(!waits.is_finished());
+
+    tenant.revoke(&name).await;
+    let ended = async {
+        while watch.message().await?.is_some() {}
+        Ok(())
+    };
+    let ended = timeout(REVOKED_WITHIN, ended).await;
+    let ended: Result<(), Status> = ended.expect("the watch ends");
+    assert_eq!(ended.unwrap_err().code(), Code::Unauthenticated);
+    let ended = timeout(REVOKED_WITHIN, waits).await;
+    let ended = ended.expect("the wait ends").unwrap();
+    assert_eq!(ended.unwrap_err().code(), Code::Unauthenticated);
+
+    house.post(says(account, 0, "79000041", "ACTIVE")).await;
+    assert_eq!(others.changed().await.ad_id, "79000041");
 }
 
 struct Watch {

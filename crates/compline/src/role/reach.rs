@@ -1,0 +1,189 @@
+//! Whether what a role stands on lets it in, asked once before it starts: a role
+//! that runs waits out an outage by itself, but one that was told a wrong address
+//! or password would wait for ever.
+
+use std::{io, time::Duration};
+
+use anyhow::{Result, bail};
+use compline_event::Topic;
+use compline_eventlog::{Log, LogConfig, LogError};
+use compline_readmodel::{Database, Role, generation::SCHEMA};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::config::excerpt::variable;
+
+/// How long anyone may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The database, as `role`, with compline's schema in it.
+pub async fn database(database: &Database, role: Role) -> Result<()> {
+    let options = database.options(role, SCHEMA);
+    let mut conn = connect(&options, Login::Role(role)).await?;
+    let found: Option<i32> = sqlx::query_scalar("SELECT 1 FROM pg_namespace WHERE nspname = $1")
+        .bind(SCHEMA)
+        .fetch_optional(&mut conn)
+        .await?;
+    conn.close().await?;
+    if found.is_none() {
+        let (server, name) = (server(&options), database_name(&options));
+        bail!(
+            "database {name} of PostgreSQL at {server} has no schema {SCHEMA} yet: run `compline migrate`"
+        );
+    }
+    Ok(())
+}
+
+/// The database, as its owner, whatever is in it.
+pub async fn owner(database: &Database) -> Result<()> {
+    let options = database.options(Role::Owner, SCHEMA);
+    let conn = connect(&options, Login::Role(Role::Owner)).await?;
+    Ok(conn.close().await?)
+}
+
+/// The server, as whoever may make roles and databases.
+pub async fn administrator(options: &PgConnectOptions) -> Result<()> {
+    let conn = connect(options, Login::Administrator).await?;
+    Ok(conn.close().await?)
+}
+
+/// The log, with compline's topics in it.
+pub async fn topics(log: &Log, config: &LogConfig) -> Result<()> {
+    brokers(config).await?;
+    let at = &config.bootstrap;
+    match log.partition_count(Topic::Tenant).await {
+        Ok(_) => Ok(()),
+        Err(LogError::TopicMissing { name }) => {
+            bail!("the log at {at} has no topic {name} yet: run `compline migrate`")
+        }
+        Err(error @ (LogError::Unavailable { .. } | LogError::Refused { .. })) => {
+            let error = crate::problem::line(&error.into());
+            bail!(
+                "the log at {at} lets no client in: {error}; {}",
+                log_advice()
+            )
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Any of the brokers that are asked first. Kafka's client itself does not say why
+/// it gets no connection.
+pub async fn brokers(config: &LogConfig) -> Result<()> {
+    let mut refused = Vec::new();
+    for broker in config.bootstrap.split(',').map(str::trim) {
+        let address = match broker.contains(':') {
+            true => broker.to_owned(),
+            false => format!("{broker}:9092"),
+        };
+        match within(TcpStream::connect(&address)).await {
+            Ok(_) => return Ok(()),
+            Err(error) => refused.push(format!("{address}: {error}")),
+        }
+    }
+    let refused = refused.join("; ");
+    bail!("the log cannot be reached at {refused}; {}", log_advice())
+}
+
+fn log_advice() -> String {
+    let key = "log.bootstrap";
+    let variable = variable(key);
+    format!(
+        "start it, or set {key} ({variable}) to where it is, and log.properties to how one enters"
+    )
+}
+
+/// Who enters the database.
+#[derive(Clone, Copy)]
+enum Login {
+    /// Made by `migrate`, which sets its password.
+    Role(Role),
+    Administrator,
+}
+
+impl Login {
+    const fn address_key(self) -> &'static str {
+        match self {
+            Login::Role(_) => "postgres.url",
+            Login::Administrator => "postgres.admin_url",
+        }
+    }
+
+    const fn password_key(self) -> &'static str {
+        match self {
+            Login::Role(Role::Owner) => "postgres.owner_password",
+            Login::Role(Role::Projector) => "postgres.projector_password",
+            Login::Role(Role::Engine) => "postgres.engine_password",
+            Login::Role(Role::Query) => "postgres.query_password",
+            Login::Administrator => "postgres.admin_password",
+        }
+    }
+
+    fn password_advice(self) -> String {
+        let key = self.password_key();
+        let advice = format!("set {key} ({}) to its password", variable(key));
+        match self {
+            Login::Role(_) => format!(
+                "{advice}; `compline migrate` with a postgres.admin_url makes that login and gives it that password"
+            ),
+            Login::Administrator => advice,
+        }
+    }
+
+    fn address_advice(self) -> String {
+        let key = self.address_key();
+        format!("set {key} ({}) to where it is", variable(key))
+    }
+}
+
+async fn connect(options: &PgConnectOptions, login: Login) -> Result<PgConnection> {
+    let options = options.clone().disable_statement_logging();
+    let connecting = async {
+        let connected = PgConnection::connect_with(&options).await;
+        connected.map_err(|error| match error {
+            sqlx::Error::Io(error) => error,
+            error => io::Error::other(error),
+        })
+    };
+    let error = match within(connecting).await {
+        Ok(conn) => return Ok(conn),
+        Err(error) => error,
+    };
+    let (server, user) = (server(&options), options.get_username());
+    let refused = error.get_ref().and_then(|error| error.downcast_ref());
+    let Some(sqlx::Error::Database(refused)) = refused else {
+        let advice = login.address_advice();
+        bail!("PostgreSQL cannot be reached at {server} as {user}: {error}; start it, or {advice}");
+    };
+    let advice = match refused.code().as_deref() {
+        // invalid_authorization_specification, invalid_password
+        Some("28000" | "28P01") => login.password_advice(),
+        // invalid_catalog_name
+        Some("3D000") => "`compline migrate` with a postgres.admin_url makes it".to_owned(),
+        _ => login.address_advice(),
+    };
+    let (name, said) = (database_name(&options), refused.message());
+    bail!("PostgreSQL at {server} does not let {user} into database {name}: {said}; {advice}")
+}
+
+fn server(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// A client that names none gets the one of its own name.
+fn database_name(options: &PgConnectOptions) -> &str {
+    options.get_database().unwrap_or(options.get_username())
+}
+
+async fn within<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match timeout(ANSWER_WITHIN, asked).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let seconds = ANSWER_WITHIN.as_secs();
+            Err(io::Error::other(format!("no answer within {seconds} s")))
+        }
+    }
+}
