@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::{
     CODE_VERSION,
     batch::{Hole, Poison, Sifted, chain, sift},
+    committer::Uncommitted,
     culprit,
     fold::Fold,
 };
@@ -53,7 +54,14 @@ pub(crate) async fn alone<F: Fold>(
     let mut poison = Poison::new();
     loop {
         match attempt(conn, fold, std::slice::from_mut(batch), &poison).await {
-            Ok(counts) => return Ok(Outcome::Committed(counts[0])),
+            Ok(counts) => {
+                for (offset, reason) in &poison {
+                    tracing::warn!(projection = fold.name(), topic = %batch.fence.place.topic,
+                        partition = %batch.fence.place.partition, %offset, reason,
+                        "an event can never be applied, its key is parked");
+                }
+                return Ok(Outcome::Committed(counts[0]));
+            }
             Err(Failed::FenceLost) => return Ok(Outcome::FenceLost),
             Err(Failed::Hole(hole)) => return Ok(Outcome::Hole(hole)),
             Err(Failed::Fold(found)) => poison.extend(found),
@@ -63,22 +71,24 @@ pub(crate) async fn alone<F: Fold>(
             }
             Err(Failed::Transient(error)) => return Err(error),
         }
-        for (offset, reason) in &poison {
-            tracing::warn!(projection = fold.name(), topic = %batch.fence.place.topic,
-                partition = %batch.fence.place.partition, %offset, reason,
-                "an event can never be applied, its key is parked");
-        }
     }
 }
 
-/// Applies batches of several partitions in one transaction, or nothing of them:
-/// `None` when one of them has to be looked at alone.
+/// Applies batches of several partitions in one transaction, or nothing of them.
+///
+/// # Errors
+/// Whatever is wrong with one of them; which one, they have to be tried alone for.
 pub(crate) async fn together<F: Fold>(
     conn: &mut PgConnection,
     fold: &F,
     batches: &mut [Batch],
-) -> Option<Vec<Counts>> {
-    attempt(conn, fold, batches, &Poison::new()).await.ok()
+) -> Result<Vec<Counts>, Uncommitted> {
+    attempt(conn, fold, batches, &Poison::new())
+        .await
+        .map_err(|failed| match failed {
+            Failed::Transient(error) => Uncommitted::of(error),
+            failed => Uncommitted::Transient(format!("{failed:?}")),
+        })
 }
 
 /// Why nothing was written.

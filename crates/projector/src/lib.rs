@@ -1,12 +1,15 @@
 //! The loop of protocol §1 around any fold: each partition that the group gives
 //! us is claimed, read from where Postgres says, and applied batch by batch, rows
-//! and position in one transaction.
+//! and position in one transaction. Batches of several partitions share one.
 //!
 //! ```text
 //!   group ─▶ Projector ─▶ one Owner per partition:  claim ─▶ verify ─▶ batch ─▶ batch ─▶ …
-//!                                                     ▲                  │
-//!                                                     └── fence lost, ───┘
-//!                                                         rollback: forget and look again
+//!                                                     ▲                  │        │
+//!                                                     └── fence lost, ───┤        │
+//!                                                         rollback:      ▼        ▼
+//!                                                         forget      Committer: one
+//!                                                         and look    transaction of what
+//!                                                         again       waits by now
 //! ```
 //!
 //! It knows no projection in particular, writes no row itself, and keeps nothing

@@ -9,6 +9,7 @@ pub const BATCH_SIZE: &str = "compline_projector_batch_records";
 pub const COMMIT_SECONDS: &str = "compline_projector_commit_seconds";
 pub const RETRIES: &str = "compline_projector_retries_total";
 pub const FENCES_LOST: &str = "compline_projector_fences_lost_total";
+pub const UNSHARED: &str = "compline_projector_unshared_total";
 pub const STOPPED: &str = "compline_projector_partition_stopped";
 pub const NEXT_OFFSET: &str = "compline_projector_next_offset";
 
@@ -29,6 +30,10 @@ pub fn describe() {
     describe_counter!(
         FENCES_LOST,
         "Batches refused because the checkpoint was not as remembered"
+    );
+    describe_counter!(
+        UNSHARED,
+        "Shared transactions that failed, so that each batch was tried alone"
     );
     describe_gauge!(
         STOPPED,

@@ -47,10 +47,9 @@ impl BatchLimits {
         }
     }
 
-    fn without(self, records: &[Record]) -> Self {
-        let bytes: usize = records.iter().map(Record::size).sum();
+    fn without(self, records: usize, bytes: usize) -> Self {
         Self {
-            records: self.records.saturating_sub(records.len()),
+            records: self.records.saturating_sub(records),
             bytes: self.bytes.saturating_sub(bytes),
         }
     }
@@ -105,7 +104,7 @@ impl End {
     fn of(uncommitted: Uncommitted) -> Self {
         match uncommitted {
             Uncommitted::TooLong(reason) => End::TooLong(reason),
-            Uncommitted::Transient(reason) => End::Again(reason),
+            Uncommitted::Transient(reason) | Uncommitted::Unreachable(reason) => End::Again(reason),
             Uncommitted::Early(_) => End::Again("it has to wait for other inputs".to_owned()),
             Uncommitted::Panicked => End::Halt("a batch's fold panicked".to_owned()),
         }
@@ -205,21 +204,19 @@ impl<F: Fold> Owner<F> {
         mut records: Vec<Record>,
     ) -> Result<(Turn, Vec<Record>, Option<ReadError>), End> {
         let mut failed = None;
-        let mut queued = self
-            .committer
-            .queue(self.place.topic, records.len(), self.had_trouble)
-            .await?;
+        let topic = self.place.topic;
+        let mut queued = self.committer.queue(topic, self.had_trouble).await?;
         loop {
-            let left = self.limits.without(&records);
+            let bytes = bytes_of(&records);
+            queued.has(records.len(), bytes);
+            let left = self.limits.without(records.len(), bytes);
             tokio::select! {
                 biased;
                 turn = queued.turn() => return Ok((turn?, records, failed)),
+                () = self.stop.cancelled() => return Err(End::Stopped),
                 more = reader.next_batch(left.records, left.bytes),
                     if failed.is_none() && !left.is_full() => match more {
-                    Ok(more) => {
-                        records.extend(more);
-                        queued.has(records.len());
-                    }
+                    Ok(more) => records.extend(more),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -235,11 +232,15 @@ impl<F: Fold> Owner<F> {
             ready = self.fold.ready(self.place.topic, &waits) => ready?,
         }
         batch.is_ready = true;
-        let mut queued = self
-            .committer
-            .queue(self.place.topic, batch.records.len(), self.had_trouble)
-            .await?;
-        Ok(queued.turn().await?.commit(batch).await)
+        let topic = self.place.topic;
+        let mut queued = self.committer.queue(topic, self.had_trouble).await?;
+        queued.has(batch.records.len(), bytes_of(&batch.records));
+        let turn = tokio::select! {
+            biased;
+            turn = queued.turn() => turn?,
+            () = self.stop.cancelled() => return Err(End::Stopped),
+        };
+        Ok(turn.commit(batch).await)
     }
 
     async fn prepare(&self) -> Result<(), End> {
@@ -355,12 +356,14 @@ impl<F: Fold> Owner<F> {
     }
 }
 
+fn bytes_of(records: &[Record]) -> usize {
+    records.iter().map(Record::size).sum()
+}
+
 fn unreadable(error: ReadError) -> End {
     match error {
         ReadError::Revoked { .. } => End::Stopped,
-        ReadError::OutOfRange { .. } => {
-            End::Halt(format!("{error}; see the operator page on a cut log"))
-        }
+        ReadError::OutOfRange { .. } => End::Halt(error.to_string()),
         ReadError::Transient { .. } => error.into(),
     }
 }

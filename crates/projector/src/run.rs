@@ -37,9 +37,10 @@ pub struct ProjectorConfig {
     /// The consumer group that shares the work.
     pub group: String,
     pub generation: Generation,
-    /// Most records in one transaction.
+    /// Most records in one transaction, and read ahead of a partition meanwhile.
     pub batch_records: usize,
-    /// Most bytes of keys and values in one transaction.
+    /// Most bytes of keys and values in one transaction, and read ahead of a
+    /// partition meanwhile.
     pub batch_bytes: usize,
     /// Most transactions that run at once.
     pub transactions: usize,
@@ -57,7 +58,7 @@ impl ProjectorConfig {
             generation,
             batch_records: 2_000,
             batch_bytes: 16 * 1024 * 1024,
-            transactions: 2,
+            transactions: 4,
             pace: PACE,
             consumer: ConsumerConfig::default(),
         }
@@ -123,6 +124,7 @@ impl<F: Fold> Projector<F> {
             self.pool.clone(),
             Cut {
                 records: self.config.batch_records,
+                bytes: self.config.batch_bytes,
                 at_once: self.config.transactions,
                 pace: self.config.pace,
             },

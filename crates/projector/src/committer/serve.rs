@@ -20,40 +20,68 @@ use crate::{
 /// longer is waited for by the partition alone.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// What became of a transaction as a shared one.
+#[derive(Debug)]
+pub(super) enum Shared {
+    Committed,
+    /// Postgres gave up on it: the same with less may pass.
+    TooLong,
+    /// It was not shared, or each was tried alone.
+    Apart,
+}
+
 /// Commits what the partitions hand over, together if that can be, and answers.
-pub(super) async fn serve<F: Fold>(fold: Arc<F>, pool: PgPool, turns: Vec<Waiting>) {
+pub(super) async fn serve<F: Fold>(fold: Arc<F>, pool: PgPool, turns: Vec<Waiting>) -> Shared {
     let submitted = hold_back(&*fold, collect(turns).await).await;
     let (mut batches, replies): (Vec<_>, Vec<_>) = submitted
         .into_iter()
         .map(|each| (each.batch, each.reply))
         .unzip();
-    let began = Instant::now();
-    if batches.len() > 1
-        && let Some(counts) = together(&*fold, &pool, &mut batches).await
-    {
-        tell(&*fold, began, &batches, &counts);
-        for ((batch, counts), reply) in batches.into_iter().zip(counts).zip(replies) {
-            let _ = reply.send(Ok((batch, Outcome::Committed(counts))));
-        }
-        return;
-    }
     let mut unreachable = None;
+    let mut shared = Shared::Apart;
+    if batches.len() > 1 {
+        let began = Instant::now();
+        match together(&*fold, &pool, &mut batches).await {
+            Ok(counts) => {
+                tell(&*fold, began, &batches, &counts);
+                for ((batch, counts), reply) in batches.into_iter().zip(counts).zip(replies) {
+                    let _ = reply.send(Ok((batch, Outcome::Committed(counts))));
+                }
+                return Shared::Committed;
+            }
+            Err(why) => {
+                metrics::counter!(metric::UNSHARED, "projection" => fold.name().to_owned())
+                    .increment(1);
+                tracing::debug!(
+                    projection = fold.name(),
+                    ?why,
+                    "batches are tried one by one"
+                );
+                match why {
+                    Uncommitted::TooLong(_) => shared = Shared::TooLong,
+                    Uncommitted::Unreachable(reason) => unreachable = Some(reason),
+                    _ => {}
+                }
+            }
+        }
+    }
     for (mut batch, reply) in batches.into_iter().zip(replies) {
         let began = Instant::now();
         let outcome = match &unreachable {
             None => alone(&*fold, &pool, &mut batch).await,
-            Some(reason) => Err(Uncommitted::Transient(String::clone(reason))),
+            Some(reason) => Err(Uncommitted::Unreachable(String::clone(reason))),
         };
         match &outcome {
             Ok(Outcome::Committed(counts)) => {
                 tell(&*fold, began, std::slice::from_ref(&batch), &[*counts]);
             }
             // One wait for a database that is away is enough for all.
-            Err(Uncommitted::Transient(reason)) => unreachable = Some(reason.clone()),
+            Err(Uncommitted::Unreachable(reason)) => unreachable = Some(reason.clone()),
             _ => {}
         }
         let _ = reply.send(outcome.map(|outcome| (batch, outcome)));
     }
+    shared
 }
 
 /// Gives the turns and takes what is handed over; who has left meanwhile is passed.
@@ -79,15 +107,17 @@ async fn hold_back<F: Fold>(fold: &F, submitted: Vec<Submitted>) -> Vec<Submitte
     let Some(topic) = submitted.iter().find(asks).map(Submitted::topic) else {
         return submitted;
     };
-    let ready = tokio::time::timeout(PATIENCE, fold.ready(topic, &|_| {})).await;
-    if matches!(ready, Ok(Ok(()))) {
+    let asked = AssertUnwindSafe(fold.ready(topic, &|_| {})).catch_unwind();
+    let ready = tokio::time::timeout(PATIENCE, asked).await;
+    if matches!(ready, Ok(Ok(Ok(())))) {
         return submitted;
     }
     let (kept, back): (Vec<_>, Vec<_>) =
         submitted.into_iter().partition(|each| each.batch.is_ready);
     for Submitted { batch, reply } in back {
         let why = match &ready {
-            Ok(Err(error)) => Uncommitted::Transient(chain(error)),
+            Ok(Ok(Err(error))) => Uncommitted::Transient(chain(error)),
+            Ok(Err(_)) => Uncommitted::Panicked,
             _ => Uncommitted::Early(batch),
         };
         // Whoever asked may be gone: then the next owner reads the checkpoint.
@@ -102,10 +132,15 @@ impl Submitted {
     }
 }
 
-async fn together<F: Fold>(fold: &F, pool: &PgPool, batches: &mut [Batch]) -> Option<Vec<Counts>> {
-    let mut conn = pool.acquire().await.ok()?;
+async fn together<F: Fold>(
+    fold: &F,
+    pool: &PgPool,
+    batches: &mut [Batch],
+) -> Result<Vec<Counts>, Uncommitted> {
+    let mut conn = pool.acquire().await.map_err(Uncommitted::of)?;
     let committed = AssertUnwindSafe(commit::together(&mut conn, fold, batches));
-    committed.catch_unwind().await.ok().flatten()
+    let caught = committed.catch_unwind().await;
+    caught.map_err(|_| Uncommitted::Panicked)?
 }
 
 async fn alone<F: Fold>(
@@ -113,15 +148,24 @@ async fn alone<F: Fold>(
     pool: &PgPool,
     batch: &mut Batch,
 ) -> Result<Outcome, Uncommitted> {
-    let uncommitted = |error: sqlx::Error| match fault::took_too_long(&error) {
-        true => Uncommitted::TooLong(chain(&error)),
-        false => Uncommitted::Transient(chain(&error)),
-    };
-    let mut conn = pool.acquire().await.map_err(uncommitted)?;
+    let mut conn = pool.acquire().await.map_err(Uncommitted::of)?;
     let committed = AssertUnwindSafe(commit::alone(&mut conn, fold, batch));
-    match committed.catch_unwind().await {
-        Ok(committed) => committed.map_err(uncommitted),
-        Err(_) => Err(Uncommitted::Panicked),
+    let caught = committed.catch_unwind().await;
+    caught
+        .map_err(|_| Uncommitted::Panicked)?
+        .map_err(Uncommitted::of)
+}
+
+impl Uncommitted {
+    pub(crate) fn of(error: sqlx::Error) -> Self {
+        let reason = chain(&error);
+        if fault::took_too_long(&error) {
+            return Uncommitted::TooLong(reason);
+        }
+        match fault::lost_connection(&error) || matches!(error, sqlx::Error::PoolTimedOut) {
+            true => Uncommitted::Unreachable(reason),
+            false => Uncommitted::Transient(reason),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Batches of several partitions share a transaction, and nothing else.
 
+use std::time::Duration;
+
 use compline_event::Partition;
 use sqlx::{Connection as _, PgConnection};
 
@@ -19,6 +21,29 @@ async fn hold(conn: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres> 
     held
 }
 
+/// Until a transaction waits for what is held.
+async fn somebody_waits(street: &Street) {
+    let mut conn = street.conn().await;
+    loop {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Nothing outside shows that a partition has queued up.
+async fn all_queue_up() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_during_a_transaction_shares_the_next() {
     let street = Street::open().await;
@@ -28,14 +53,14 @@ async fn what_comes_during_a_transaction_shares_the_next() {
     let mut conn = street.conn().await;
     let held = hold(&mut conn).await;
     street.tell_in(Partition(0), "first", "A", None).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    somebody_waits(&street).await;
     for partition in 1..6 {
         for nth in 0..3 {
             let ad = format!("ad{partition}-{nth}");
             street.tell_in(Partition(partition), &ad, "A", None).await;
         }
     }
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    all_queue_up().await;
     held.commit().await.unwrap();
     for partition in 1..6 {
         street.reached_in(Partition(partition), 3).await;
@@ -66,14 +91,14 @@ async fn what_is_wrong_with_one_partition_is_that_ones_alone() {
     let mut conn = street.conn().await;
     let mut held = hold(&mut conn).await;
     street.tell_in(Partition(0), "first", "A", None).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    somebody_waits(&street).await;
     street.tell_in(poison, "poison", UNFOLDABLE, None).await;
     street.tell_in(poison, "beside", "A", None).await;
     street.tell_in(hole, "hole", "B", Some(3)).await;
     street.tell_in(fence, "fence", "A", None).await;
     street.tell_in(bug, "bug", BUG, None).await;
     street.tell_in(well, "well", "A", None).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    all_queue_up().await;
     sqlx::query("UPDATE compline.checkpoint SET epoch = epoch + 1 WHERE partition = $1")
         .bind(fence.0)
         .execute(&mut *held)

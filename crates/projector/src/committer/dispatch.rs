@@ -1,0 +1,207 @@
+//! When a transaction begins, and who takes part in it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+
+use super::{
+    Waiting,
+    serve::{Shared, serve},
+};
+use crate::fold::Fold;
+
+/// How transactions are cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Records that are enough for a transaction.
+    pub(crate) records: usize,
+    /// Bytes that are enough for a transaction.
+    pub(crate) bytes: usize,
+    /// How many transactions may run at once.
+    pub(crate) at_once: usize,
+    /// Least time between the starts of two that have less than enough.
+    pub(crate) pace: Duration,
+}
+
+/// Runs until nobody can queue up any more.
+pub(super) async fn dispatch<F: Fold>(
+    fold: Arc<F>,
+    pool: PgPool,
+    most: Cut,
+    mut queued: mpsc::Receiver<Waiting>,
+    grown: Arc<Notify>,
+) {
+    let mut cut = most;
+    let mut waiting = VecDeque::new();
+    let mut running = JoinSet::new();
+    let mut apart = JoinSet::new();
+    let mut next_start = Instant::now();
+    loop {
+        tokio::select! {
+            next = queued.recv() => match next {
+                Some(next) => waiting.push_back(next),
+                None => break,
+            },
+            Some(ended) = running.join_next() => cut = cut.after(&ended, most),
+            Some(ended) = apart.join_next() => cut = cut.after(&ended, most),
+            () = grown.notified() => {}
+            () = tokio::time::sleep_until(next_start), if running.is_empty() && !waiting.is_empty() => {}
+        }
+        while let Ok(next) = queued.try_recv() {
+            waiting.push_back(next);
+        }
+        while let Some(index) = waiting.iter().position(|next: &Waiting| next.apart) {
+            let turn = waiting.remove(index).into_iter().collect();
+            apart.spawn(serve(fold.clone(), pool.clone(), turn));
+        }
+        while cut.is_time(&waiting, running.len(), next_start) {
+            next_start = Instant::now() + cut.pace;
+            let turns = cut.take(&mut waiting);
+            running.spawn(serve(fold.clone(), pool.clone(), turns));
+        }
+    }
+    while running.join_next().await.is_some() {}
+    while apart.join_next().await.is_some() {}
+}
+
+impl Cut {
+    /// A shared transaction that Postgres gives no time for is cut until it passes.
+    fn after(self, ended: &Result<Shared, JoinError>, most: Self) -> Self {
+        let (records, bytes) = match ended {
+            Ok(Shared::TooLong) => ((self.records / 2).max(1), (self.bytes / 2).max(1)),
+            Ok(Shared::Committed) => (
+                self.records.saturating_mul(2).min(most.records),
+                self.bytes.saturating_mul(2).min(most.bytes),
+            ),
+            Ok(Shared::Apart) => (self.records, self.bytes),
+            Err(error) => {
+                tracing::error!(%error, "a transaction's task panicked");
+                (self.records, self.bytes)
+            }
+        };
+        Self {
+            records,
+            bytes,
+            ..self
+        }
+    }
+
+    fn is_time(self, waiting: &VecDeque<Waiting>, running: usize, next_start: Instant) -> bool {
+        let Some(first) = waiting.front() else {
+            return false;
+        };
+        let of_topic = waiting.iter().filter(|next| next.topic == first.topic);
+        let (records, bytes) = of_topic.fold((0, 0), |sum, next| add(sum, next.size()));
+        if records >= self.records || bytes >= self.bytes {
+            return running < self.at_once;
+        }
+        running == 0 && next_start <= Instant::now()
+    }
+
+    /// The longest waiting and others of its topic, up to enough; one at least. Not
+    /// of two topics: one may have to wait for the other.
+    fn take(self, waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+        let mut taken: Vec<Waiting> = waiting.pop_front().into_iter().collect();
+        let Some(first) = taken.first() else {
+            return taken;
+        };
+        let topic = first.topic;
+        let mut sum = first.size();
+        for next in std::mem::take(waiting) {
+            let (records, bytes) = add(sum, next.size());
+            if next.topic == topic && records <= self.records && bytes <= self.bytes {
+                sum = (records, bytes);
+                taken.push(next);
+            } else {
+                waiting.push_back(next);
+            }
+        }
+        taken
+    }
+}
+
+impl Waiting {
+    /// Records, and their bytes.
+    fn size(&self) -> (usize, usize) {
+        let read = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
+        (read(&self.size.records), read(&self.size.bytes))
+    }
+}
+
+fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
+    (one.0 + other.0, one.1 + other.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use compline_event::Topic;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const CUT: Cut = Cut {
+        records: 100,
+        bytes: 1_000,
+        at_once: 2,
+        pace: Duration::ZERO,
+    };
+
+    fn queue(sizes: &[(Topic, usize, usize)]) -> VecDeque<Waiting> {
+        let waiting = |(topic, records, bytes): &(Topic, usize, usize)| Waiting {
+            topic: *topic,
+            size: Arc::new(super::super::Size {
+                records: (*records).into(),
+                bytes: (*bytes).into(),
+            }),
+            apart: false,
+            turn: oneshot::channel().0,
+        };
+        sizes.iter().map(waiting).collect()
+    }
+
+    #[test]
+    fn a_second_transaction_begins_only_when_it_is_full() {
+        let now = Instant::now();
+        let little = queue(&[(Topic::Ad, 99, 10)]);
+        assert!(CUT.is_time(&little, 0, now));
+        assert!(!CUT.is_time(&little, 1, now));
+        let later = now + Duration::from_secs(60);
+        assert!(!CUT.is_time(&little, 0, later), "not before its pace");
+        for full in [(Topic::Ad, 100, 10), (Topic::Ad, 1, 1_000)] {
+            let full = queue(&[full]);
+            assert!(CUT.is_time(&full, 1, later));
+            assert!(!CUT.is_time(&full, 2, now), "two are enough");
+        }
+        let mixed = queue(&[(Topic::Ad, 1, 1), (Topic::Account, 100, 1)]);
+        assert!(!CUT.is_time(&mixed, 1, now), "they do not share");
+        assert!(!CUT.is_time(&queue(&[]), 0, now));
+    }
+
+    #[test]
+    fn who_waits_longest_goes_first_and_with_its_topic() {
+        let sizes = [
+            (Topic::Ad, 60, 10),
+            (Topic::Account, 1, 1),
+            (Topic::Ad, 60, 10),
+            (Topic::Ad, 40, 10),
+        ];
+        let mut waiting = queue(&sizes);
+        let taken = CUT.take(&mut waiting);
+        let sizes: Vec<_> = taken.iter().map(Waiting::size).collect();
+        assert_eq!(sizes, [(60, 10), (40, 10)], "no more than is enough");
+        let left: Vec<_> = waiting.iter().map(|next| next.topic).collect();
+        assert_eq!(left, [Topic::Account, Topic::Ad]);
+
+        let mut waiting = queue(&[(Topic::Ad, 500, 9_000), (Topic::Ad, 1, 1)]);
+        assert_eq!(CUT.take(&mut waiting).len(), 1, "one at least");
+    }
+}
