@@ -3,7 +3,8 @@
 //! A transaction costs nearly the same for one record as for a hundred, and under
 //! a steady load each partition has few at a time. So while one transaction runs,
 //! what the partitions bring waits, and goes together into the next. A second one
-//! at the same time is worth its price only when there is enough for it.
+//! at the same time is worth its price only when there is enough for it, or when the
+//! first one takes long.
 //!
 //! Sharing changes nothing that a reader could see: every fence of the shared
 //! transaction holds, or nothing is written. When it fails for whatever reason,

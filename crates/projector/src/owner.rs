@@ -129,7 +129,7 @@ impl<F: Fold> Owner<F> {
                 End::Stopped => break,
                 End::Halt(reason) => {
                     tracing::error!(projection = self.fold.name(), %topic, %partition, reason,
-                        "the partition stands still until somebody has looked");
+                        "the partition stands still until somebody has looked, see docs/operations.md");
                     metrics::gauge!(metric::STOPPED, "projection" => self.place.projection.clone(),
                         "topic" => topic.as_str(), "partition" => partition.to_string())
                     .set(1.0);

@@ -32,6 +32,10 @@ pub(crate) struct Cut {
     pub(crate) pace: Duration,
 }
 
+/// A transaction that runs longer than this, behind a lock perhaps, keeps others
+/// waiting no more.
+const LONG: Duration = Duration::from_millis(500);
+
 /// Runs until nobody can queue up any more.
 pub(super) async fn dispatch<F: Fold>(
     fold: Arc<F>,
@@ -44,8 +48,9 @@ pub(super) async fn dispatch<F: Fold>(
     let mut waiting = VecDeque::new();
     let mut running = JoinSet::new();
     let mut apart = JoinSet::new();
-    let mut next_start = Instant::now();
+    let mut start = Start::at(Instant::now());
     loop {
+        let beside = running.len();
         tokio::select! {
             next = queued.recv() => match next {
                 Some(next) => waiting.push_back(next),
@@ -54,7 +59,8 @@ pub(super) async fn dispatch<F: Fold>(
             Some(ended) = running.join_next() => cut = cut.after(&ended, most),
             Some(ended) = apart.join_next() => cut = cut.after(&ended, most),
             () = grown.notified() => {}
-            () = tokio::time::sleep_until(next_start), if running.is_empty() && !waiting.is_empty() => {}
+            () = tokio::time::sleep_until(start.next(beside)),
+                if !waiting.is_empty() && beside < cut.at_once => {}
         }
         while let Ok(next) = queued.try_recv() {
             waiting.push_back(next);
@@ -63,14 +69,45 @@ pub(super) async fn dispatch<F: Fold>(
             let turn = waiting.remove(index).into_iter().collect();
             apart.spawn(serve(fold.clone(), pool.clone(), turn));
         }
-        while cut.is_time(&waiting, running.len(), next_start) {
-            next_start = Instant::now() + cut.pace;
+        while cut.is_time(&waiting, running.len(), start) {
+            start = Start::after(Instant::now(), cut.pace);
             let turns = cut.take(&mut waiting);
             running.spawn(serve(fold.clone(), pool.clone(), turns));
         }
     }
     while running.join_next().await.is_some() {}
     while apart.join_next().await.is_some() {}
+}
+
+/// When the next transaction that is not full may begin.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    alone: Instant,
+    beside: Instant,
+}
+
+impl Start {
+    fn at(now: Instant) -> Self {
+        Self {
+            alone: now,
+            beside: now,
+        }
+    }
+
+    fn after(began: Instant, pace: Duration) -> Self {
+        Self {
+            alone: began + pace,
+            beside: began + LONG,
+        }
+    }
+
+    /// With so many others running.
+    fn next(self, beside: usize) -> Instant {
+        match beside {
+            0 => self.alone,
+            _ => self.beside,
+        }
+    }
 }
 
 impl Cut {
@@ -95,16 +132,14 @@ impl Cut {
         }
     }
 
-    fn is_time(self, waiting: &VecDeque<Waiting>, running: usize, next_start: Instant) -> bool {
+    fn is_time(self, waiting: &VecDeque<Waiting>, running: usize, start: Start) -> bool {
         let Some(first) = waiting.front() else {
             return false;
         };
         let of_topic = waiting.iter().filter(|next| next.topic == first.topic);
         let (records, bytes) = of_topic.fold((0, 0), |sum, next| add(sum, next.size()));
-        if records >= self.records || bytes >= self.bytes {
-            return running < self.at_once;
-        }
-        running == 0 && next_start <= Instant::now()
+        let is_full = records >= self.records || bytes >= self.bytes;
+        running < self.at_once && (is_full || start.next(running) <= Instant::now())
     }
 
     /// The longest waiting and others of its topic, up to enough; one at least. Not
@@ -169,21 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn a_second_transaction_begins_only_when_it_is_full() {
-        let now = Instant::now();
+    fn a_second_transaction_begins_only_when_it_is_full_or_the_first_takes_long() {
+        let long_ago = Start::at(Instant::now());
+        let just = Start::after(Instant::now(), Duration::from_secs(60));
         let little = queue(&[(Topic::Ad, 99, 10)]);
-        assert!(CUT.is_time(&little, 0, now));
-        assert!(!CUT.is_time(&little, 1, now));
-        let later = now + Duration::from_secs(60);
-        assert!(!CUT.is_time(&little, 0, later), "not before its pace");
+        assert!(CUT.is_time(&little, 0, long_ago));
+        assert!(!CUT.is_time(&little, 0, just), "not before its pace");
+        assert!(!CUT.is_time(&little, 1, just));
+        assert!(CUT.is_time(&little, 1, long_ago));
         for full in [(Topic::Ad, 100, 10), (Topic::Ad, 1, 1_000)] {
             let full = queue(&[full]);
-            assert!(CUT.is_time(&full, 1, later));
-            assert!(!CUT.is_time(&full, 2, now), "two are enough");
+            assert!(CUT.is_time(&full, 1, just));
+            assert!(!CUT.is_time(&full, 2, long_ago), "two are enough");
         }
         let mixed = queue(&[(Topic::Ad, 1, 1), (Topic::Account, 100, 1)]);
-        assert!(!CUT.is_time(&mixed, 1, now), "they do not share");
-        assert!(!CUT.is_time(&queue(&[]), 0, now));
+        assert!(!CUT.is_time(&mixed, 1, just), "they do not share");
+        assert!(!CUT.is_time(&queue(&[]), 0, long_ago));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Batches of several partitions share a transaction, and nothing else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compline_event::Partition;
+use compline_readmodel::pool::WRITER_IDLE_TIMEOUT;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -120,4 +121,33 @@ async fn what_is_wrong_with_one_partition_is_that_ones_alone() {
     assert_eq!(ads, ["beside", "fence", "first", "hole", "well"]);
     assert_eq!(rows["hole"].1, "A ", "up to the hole");
     assert_eq!(street.next_offset_of(bug).await, 0);
+}
+
+/// A redrive, for one, holds the fence of the partition that it works on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_is_held_makes_one_partition_wait() {
+    let street = Street::open().await;
+    let running = street.start(100);
+    running.follows_all().await;
+
+    let mut conn = street.conn().await;
+    let mut held = conn.begin().await.unwrap();
+    sqlx::query("SELECT FROM compline.checkpoint WHERE partition = 1 FOR UPDATE")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    street.tell_in(Partition(1), "held", "A", None).await;
+    somebody_waits(&street).await;
+    let began = Instant::now();
+    for offset in 1..=3 {
+        street.tell_in(Partition(2), "beside", "A", None).await;
+        street.reached_in(Partition(2), offset).await;
+    }
+    assert!(
+        began.elapsed() < WRITER_IDLE_TIMEOUT,
+        "nobody gave up waiting for the fence meanwhile"
+    );
+    held.rollback().await.unwrap();
+    street.reached_in(Partition(1), 1).await;
+    running.stop().await;
 }
