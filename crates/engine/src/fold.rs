@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::{
     checkpoint_name,
     engine::{Engine, Outputs},
-    metric,
+    ledger::{Ledger, Sealed},
     order::{Checkpoints, Order},
     outbox::{self, Destinations},
     recovery::Recovery,
@@ -26,8 +26,9 @@ pub(crate) struct EngineFold<E> {
     pub(crate) engine: E,
     pub(crate) destinations: Destinations,
     pub(crate) decided: Arc<Notify>,
-    pub(crate) recovery: Recovery,
+    pub(crate) recovery: Arc<Recovery>,
     pub(crate) checkpoints: Checkpoints,
+    ledger: Arc<Ledger>,
     order: Order,
 }
 
@@ -38,13 +39,15 @@ impl<E: Engine> EngineFold<E> {
             name: checkpoint_name(E::NAME),
             pool: pool.clone(),
         };
+        let ledger = Arc::new(Ledger::new(E::NAME));
         Self {
             engine,
             destinations,
             decided: Arc::new(Notify::new()),
             order: Order::new(E::NAME, E::FIRST, log.clone(), checkpoints.clone()),
             checkpoints,
-            recovery: Recovery::new(E::NAME, log, pool),
+            recovery: Arc::new(Recovery::new(E::NAME, log, pool, ledger.clone())),
+            ledger,
         }
     }
 
@@ -54,11 +57,11 @@ impl<E: Engine> EngineFold<E> {
         conn: &mut PgConnection,
         mut outputs: Outputs,
     ) -> Result<(), sqlx::Error> {
-        self.recovery.leave_out_told(conn, &mut outputs).await?;
-        let count = u64::try_from(outputs.len()).unwrap_or(u64::MAX);
-        let now = OffsetDateTime::now_utc();
-        outbox::fill(conn, E::NAME, &self.destinations, outputs.into_vec(), now).await?;
-        metrics::counter!(metric::OUTPUTS, "engine" => E::NAME).increment(count);
+        let left_out = self.recovery.leave_out_told(conn, &mut outputs).await?;
+        let (outputs, now) = (outputs.into_vec(), OffsetDateTime::now_utc());
+        let (destinations, ledger) = (&self.destinations, &self.ledger);
+        let draws = outbox::fill(conn, E::NAME, destinations, ledger, outputs, now).await?;
+        self.ledger.seal(Sealed { draws, left_out });
         Ok(())
     }
 }
@@ -102,7 +105,9 @@ impl<E: Engine> Fold for EngineFold<E> {
         self.seal(conn, outputs).await
     }
 
+    /// In the task that stored.
     fn committed(&self) {
+        self.ledger.committed();
         self.decided.notify_one();
         self.order.moved();
     }

@@ -14,6 +14,7 @@
 
 mod engine;
 mod fold;
+mod ledger;
 pub mod metric;
 mod order;
 mod outbox;

@@ -6,7 +6,10 @@ use compline_event::{Envelope, EventId, Partition, Stamp, Topic, partition::part
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::engine::Output;
+use crate::{
+    engine::Output,
+    ledger::{Draw, Ledger, Place},
+};
 
 /// Where outputs go, and how large they may be there.
 #[derive(Clone, Debug)]
@@ -18,8 +21,8 @@ pub(crate) struct Destination {
     pub(crate) max_record_bytes: usize,
 }
 
-/// Outputs by where they go, in the order of the counters' key; each with its key.
-type Placed = BTreeMap<(&'static str, i32), Vec<(Vec<u8>, Output)>>;
+/// Outputs by where they go; each with its key.
+type Placed = BTreeMap<Place, Vec<(Vec<u8>, Output)>>;
 
 /// What an envelope and a record add to a payload and a key, at most: ids,
 /// times, names and headers.
@@ -67,70 +70,74 @@ impl Destinations {
         Ok(())
     }
 
-    fn place(&self, output: &Output) -> (Topic, Partition, Vec<u8>) {
+    fn place(&self, output: &Output) -> (Place, Vec<u8>) {
         let (topic, key) = output
             .event
             .destination(output.tenant)
             .expect("checked when it was decided");
         let partition = partition_of(&key, self.0[&topic].partitions);
-        (topic, partition, key.to_vec())
+        ((topic, partition), key.to_vec())
     }
 }
 
-/// Numbers `outputs` and puts them into the outbox. Call it last in the
-/// transaction: the counters stay locked until it ends.
+/// Numbers `outputs` and puts them into the outbox; gives what was drawn. Call it
+/// last in the transaction: the counters stay locked until it ends.
+///
+/// # Errors
+/// Transient, also when the database went back: whoever looks into the log then may
+/// draw.
 pub(crate) async fn fill(
     conn: &mut PgConnection,
     engine: &str,
     destinations: &Destinations,
+    ledger: &Ledger,
     outputs: Vec<Output>,
     now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+) -> Result<Vec<Draw>, sqlx::Error> {
     if outputs.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut placed = Placed::new();
     for output in outputs {
-        let (topic, partition, key) = destinations.place(&output);
-        placed
-            .entry((topic.as_str(), partition.0))
-            .or_default()
-            .push((key, output));
+        let (place, key) = destinations.place(&output);
+        placed.entry(place).or_default().push((key, output));
     }
-    let numbers = draw_numbers(conn, engine, &placed).await?;
+    let draws = draw_numbers(conn, engine, &placed, ledger).await?;
 
     let mut rows = Rows::default();
-    for ((topic, partition), outputs) in placed {
-        let first = numbers[&(topic.to_owned(), partition)];
-        for (number, (key, output)) in (first..).zip(outputs) {
+    for draw in &draws {
+        let (topic, partition) = draw.place;
+        let outputs = placed.remove(&draw.place).unwrap_or_default();
+        for (number, (key, output)) in (draw.first..).zip(outputs) {
             let stamp = Stamp {
                 producer: engine.to_owned(),
                 number: u64::try_from(number).expect("numbers are positive"),
             };
             let envelope = seal(engine, output, stamp, now);
-            rows.topics.push(topic.to_owned());
-            rows.partitions.push(partition);
+            rows.topics.push(topic.as_str().to_owned());
+            rows.partitions.push(partition.0);
             rows.numbers.push(number);
             rows.keys.push(key);
             rows.events.push(envelope.encode().to_vec());
         }
     }
-    rows.insert(conn, engine).await
+    rows.insert(conn, engine).await?;
+    Ok(draws)
 }
 
-/// Locks the counters in the order of their key and moves them; gives the first
-/// number of each partition.
+/// Locks the counters in the order of their key and moves them.
 async fn draw_numbers(
     conn: &mut PgConnection,
     engine: &str,
     placed: &Placed,
-) -> Result<BTreeMap<(String, i32), i64>, sqlx::Error> {
+    ledger: &Ledger,
+) -> Result<Vec<Draw>, sqlx::Error> {
     let mut topics = Vec::with_capacity(placed.len());
     let mut partitions = Vec::with_capacity(placed.len());
     let mut counts = Vec::with_capacity(placed.len());
     for ((topic, partition), outputs) in placed {
-        topics.push((*topic).to_owned());
-        partitions.push(*partition);
+        topics.push(topic.as_str().to_owned());
+        partitions.push(partition.0);
         counts.push(i64::try_from(outputs.len()).expect("a batch is small"));
     }
     let locked = sqlx::query!(
@@ -144,7 +151,9 @@ async fn draw_numbers(
            UPDATE engine.counter SET last_number = last_number + wanted.outputs
            FROM wanted JOIN locked USING (topic, partition)
            WHERE counter.engine = $1 AND counter.topic = wanted.topic AND counter.partition = wanted.partition
-           RETURNING counter.topic, counter.partition, last_number - wanted.outputs + 1 AS "first!""#,
+           RETURNING counter.topic, counter.partition, last_number AS last,
+                     last_number - wanted.outputs + 1 AS "first!",
+                     pg_postmaster_start_time() AS "server!""#,
         engine,
         &topics,
         &partitions,
@@ -152,15 +161,33 @@ async fn draw_numbers(
     )
     .fetch_all(conn)
     .await?;
-    if locked.len() != placed.len() {
-        return Err(sqlx::Error::Protocol(format!(
-            "engine {engine} lacks counters of its output partitions; run `compline migrate`"
-        )));
+    let draws: Vec<Draw> = locked
+        .iter()
+        .filter_map(|row| {
+            let place = (row.topic.parse().ok()?, Partition(row.partition));
+            placed.contains_key(&place).then_some(Draw {
+                place,
+                first: row.first,
+                last: row.last,
+            })
+        })
+        .collect();
+    let Some(server) = locked.first().map(|row| row.server) else {
+        return Err(lacks_counters(engine));
+    };
+    if draws.len() != placed.len() {
+        return Err(lacks_counters(engine));
     }
-    Ok(locked
-        .into_iter()
-        .map(|row| ((row.topic, row.partition), row.first))
-        .collect())
+    ledger
+        .check(server, &draws)
+        .map_err(|went_back| sqlx::Error::Protocol(went_back.to_string()))?;
+    Ok(draws)
+}
+
+fn lacks_counters(engine: &str) -> sqlx::Error {
+    sqlx::Error::Protocol(format!(
+        "engine {engine} lacks counters of its output partitions; run `compline migrate`"
+    ))
 }
 
 fn seal(engine: &str, output: Output, stamp: Stamp, now: OffsetDateTime) -> Envelope {

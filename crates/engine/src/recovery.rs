@@ -2,9 +2,9 @@
 //!
 //! Tables that were dropped, restored from a backup or failed over are older than
 //! the log. Going on from them, an engine would number its outputs anew, and every
-//! reader would drop them as repeats. So whenever a partition is claimed, the log
-//! behind the last acknowledged offset is read, and every output of this engine
-//! with a number that was never drawn here is *adopted*:
+//! reader would drop them as repeats. So whenever a partition is claimed, and before
+//! the timer works, the log behind the last acknowledged offset is read, and every
+//! output of this engine with a number that was never drawn here is *adopted*:
 //!
 //! | what is adopted | so that |
 //! |---|---|
@@ -25,24 +25,32 @@
 //! until it is decided again; in memory, a batch of ids.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::{AtomicBool, Ordering},
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use compline_event::{EventId, Partition, RecordId, Topic};
+use compline_event::{EventId, RecordId};
 use compline_eventlog::{Log, LogError, ReadError};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use self::look::{drawn, look};
-use crate::{engine::Outputs, metric};
+use self::look::look;
+use crate::{engine::Outputs, ledger::Ledger};
 
 mod look;
 
 /// Ids that one statement forgets.
 const FORGOTTEN_AT_ONCE: i64 = 100_000;
+
+/// Classes of Postgres' errors (its appendix A) that pass: the connection, a
+/// conflict, resources, somebody's lock, an operator's intervention. A table that is
+/// missing stays missing.
+const TRANSIENT: [&str; 5] = ["08", "40", "53", "55", "57"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -56,64 +64,64 @@ pub enum RecoveryError {
     Database(#[from] sqlx::Error),
 }
 
-/// The last number drawn for each output partition.
-type Drawn = HashMap<(Topic, Partition), i64>;
+impl RecoveryError {
+    /// Whether waiting may help.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            RecoveryError::NoId { .. } => false,
+            RecoveryError::Log(error) => error.is_transient(),
+            RecoveryError::Read(error) => error.is_transient(),
+            RecoveryError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
+            RecoveryError::Database(error) => error
+                .as_database_error()
+                .and_then(|error| error.code())
+                .is_some_and(|code| TRANSIENT.iter().any(|class| code.starts_with(class))),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Recovery {
     engine: &'static str,
     log: Log,
     pool: PgPool,
-    /// What was drawn when this process looked last; held by whoever looks.
-    looked: Mutex<Drawn>,
+    ledger: Arc<Ledger>,
+    /// Held by whoever looks.
+    turn: Mutex<()>,
     /// Whether `engine.told` holds anything of this engine, as far as is known.
     found: AtomicBool,
 }
 
 impl Recovery {
-    pub(crate) fn new(engine: &'static str, log: Log, pool: PgPool) -> Self {
+    pub(crate) fn new(engine: &'static str, log: Log, pool: PgPool, ledger: Arc<Ledger>) -> Self {
         Self {
             engine,
             log,
             pool,
-            looked: Mutex::default(),
+            ledger,
+            turn: Mutex::default(),
             found: AtomicBool::new(false),
         }
     }
 
     /// Adopts what the database does not know. To be called before anything is
-    /// decided by it.
+    /// decided by it; costs little when all that the log holds is acknowledged.
     pub(crate) async fn adopt(&self) -> Result<(), RecoveryError> {
-        let mut looked = self.looked.lock().await;
-        look(self.engine, &self.log, &self.pool).await?;
-        *looked = drawn(self.engine, &self.pool).await?;
+        let _turn = self.turn.lock().await;
+        look(self.engine, &self.log, &self.pool, &self.ledger).await?;
         self.remember_found().await?;
         Ok(())
     }
 
-    /// As [`Recovery::adopt`], if the database has gone back since it was looked at.
-    pub(crate) async fn adopt_if_gone_back(&self) -> Result<(), RecoveryError> {
-        let mut looked = self.looked.lock().await;
-        let drawn = drawn(self.engine, &self.pool).await?;
-        let went_back = |(place, before): (&(Topic, Partition), &i64)| {
-            drawn.get(place).is_none_or(|number| number < before)
-        };
-        if looked.iter().any(went_back) {
-            look(self.engine, &self.log, &self.pool).await?;
-        }
-        *looked = drawn;
-        self.remember_found().await?;
-        Ok(())
-    }
-
-    /// Takes out what the log holds already. In the transaction that decides it.
+    /// Takes out what the log holds already, and says how much it was. In the
+    /// transaction that decides it.
     pub(crate) async fn leave_out_told(
         &self,
         conn: &mut PgConnection,
         outputs: &mut Outputs,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<u64, sqlx::Error> {
         if outputs.is_empty() || !self.found.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(0);
         }
         let ids: Vec<Uuid> = outputs
             .since(0)
@@ -129,12 +137,10 @@ impl Recovery {
         )
         .fetch_all(conn)
         .await?;
-        metrics::counter!(metric::NOT_TOLD_AGAIN, "engine" => self.engine)
-            .increment(u64::try_from(told.len()).unwrap_or(u64::MAX));
         let told: HashSet<Uuid> = told.into_iter().collect();
         let mut ids = ids.iter();
         outputs.retain(|_| ids.next().is_none_or(|id| !told.contains(id)));
-        Ok(())
+        Ok(u64::try_from(told.len()).unwrap_or(u64::MAX))
     }
 
     /// The database's clock, for [`Recovery::finish`].

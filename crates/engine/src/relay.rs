@@ -15,7 +15,10 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{SCHEMA, metric};
+use crate::{
+    SCHEMA, metric,
+    recovery::{Recovery, RecoveryError},
+};
 
 /// Most outputs, and bytes of them, told of one partition between two looks at the
 /// outbox; one output is always told.
@@ -46,6 +49,8 @@ pub(crate) enum RelayError {
     Append(#[from] AppendError),
     #[error("the log")]
     Log(#[from] LogError),
+    #[error("what the log holds")]
+    Recovery(#[from] RecoveryError),
     #[error("another process relays for {engine}")]
     Deposed { engine: &'static str },
 }
@@ -56,6 +61,7 @@ pub(crate) struct Relay {
     pub(crate) database: Database,
     /// Told by this process's loop after each commit.
     pub(crate) decided: Arc<Notify>,
+    pub(crate) recovery: Arc<Recovery>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -94,6 +100,13 @@ impl Relay {
                 return Ok(());
             }
         }
+        // This database may be another than the last term's, and its outbox old. What
+        // is told again stands behind what it does not know, and its acknowledgement
+        // would hide that.
+        tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            adopted = self.recovery.adopt() => adopted?,
+        }
         let epoch = sqlx::query_scalar!(
             r#"WITH bumped AS (
                    UPDATE engine.relay
@@ -128,6 +141,8 @@ impl Relay {
     ) -> Result<(), RelayError> {
         let mut acked = Acked::new();
         let mut next_round = Instant::now();
+        let overdue = self.overdue();
+        tokio::pin!(overdue);
         loop {
             tokio::time::sleep_until(next_round).await;
             next_round = Instant::now() + PACE;
@@ -139,7 +154,7 @@ impl Relay {
             // What is acknowledged is deleted with the next look, in one trip.
             acked = tokio::select! {
                 told = tell(appender, decided) => told?,
-                () = self.overdue() => return Ok(()),
+                () = &mut overdue => return Ok(()),
             };
             if !acked.is_empty() {
                 metrics::counter!(metric::RELAYED, "engine" => self.engine).increment(telling);

@@ -1,6 +1,6 @@
 //! An engine at work: the loop over its inputs, its relay, its timer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use compline_eventlog::{Log, TopicSpec};
 use compline_projector::{Projector, ProjectorConfig, ProjectorError, Status};
@@ -19,6 +19,9 @@ use crate::{
     state_schema,
     timer::Timer,
 };
+
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -113,10 +116,7 @@ impl<E: Engine> EngineRunner<E> {
         self.check_durability().await?;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            adopted = self.fold.recovery.adopt() => adopted.map_err(|source| EngineError::Recovery {
-                engine: E::NAME,
-                source,
-            })?,
+            adopted = self.adopt() => adopted?,
         }
         let loop_stop = stop.child_token();
         // The relay outlives the loop, to tell what its last batch decided.
@@ -126,6 +126,7 @@ impl<E: Engine> EngineRunner<E> {
             log: self.log.clone(),
             database: self.database,
             decided: self.fold.decided.clone(),
+            recovery: self.fold.recovery.clone(),
             stop: relay_stop.clone(),
         };
         let timer = Timer {
@@ -148,6 +149,30 @@ impl<E: Engine> EngineRunner<E> {
             return Err(ended_alone::<E>("relay", Err(error)));
         }
         ended
+    }
+
+    /// Waits for a log or a database that is away.
+    async fn adopt(&self) -> Result<(), EngineError> {
+        let mut delay = FIRST_DELAY;
+        loop {
+            match self.fold.recovery.adopt().await {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(
+                        engine = E::NAME,
+                        error = &error as &dyn std::error::Error,
+                        "the look into the log begins anew after a back-off"
+                    );
+                    tokio::time::sleep(delay).await;
+                    delay = (delay * 2).min(LONGEST_DELAY);
+                }
+                adopted => {
+                    return adopted.map_err(|source| EngineError::Recovery {
+                        engine: E::NAME,
+                        source,
+                    });
+                }
+            }
+        }
     }
 
     async fn check_durability(&self) -> Result<(), EngineError> {

@@ -9,6 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use compline_eventlog::{Log, LogError};
+use compline_projector::Fold as _;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -36,11 +37,11 @@ pub(crate) struct Timer<E> {
 
 #[derive(Debug, thiserror::Error)]
 enum TickError {
-    #[error("the log: {0}")]
+    #[error("the log")]
     Log(#[from] LogError),
-    #[error("what the log holds: {0}")]
+    #[error("what the log holds")]
     Recovery(#[from] RecoveryError),
-    #[error("the database: {0}")]
+    #[error("the database")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
@@ -71,13 +72,17 @@ impl<E: Engine> Timer<E> {
                 done = self.turn(&mut horizon) => done,
             };
             if let Err(error) = done {
-                tracing::warn!(engine = E::NAME, %error, "the timer's work is put off");
+                tracing::warn!(
+                    engine = E::NAME,
+                    error = &error as &dyn std::error::Error,
+                    "the timer's work is put off"
+                );
             }
         }
     }
 
     async fn turn(&self, awaited: &mut Option<Horizon>) -> Result<(), TickError> {
-        self.fold.recovery.adopt_if_gone_back().await?;
+        self.fold.recovery.adopt().await?;
         let horizon = match awaited.take() {
             Some(horizon) => horizon,
             None => self.look_out().await?,
@@ -88,6 +93,11 @@ impl<E: Engine> Timer<E> {
             if !self.passed_in_time(&horizon.ends).await? {
                 return Ok(());
             }
+        }
+        // The database may have gone back while it was waited for.
+        self.fold.recovery.adopt().await?;
+        if !self.passed(&horizon.ends).await? {
+            return Ok(());
         }
         self.work(Some(horizon.at)).await?;
         let (name, found_before) = (&self.fold.checkpoints.name, horizon.database_at);
@@ -130,7 +140,10 @@ impl<E: Engine> Timer<E> {
     }
 
     async fn work(&self, decided_until: Option<OffsetDateTime>) -> Result<(), TickError> {
-        while self.once(decided_until).await? == Tick::More {}
+        let mut ticked = Tick::More;
+        while ticked == Tick::More {
+            ticked = self.once(decided_until).await?;
+        }
         Ok(())
     }
 
@@ -145,7 +158,7 @@ impl<E: Engine> Timer<E> {
         }
         self.fold.seal(&mut tx, outputs).await?;
         tx.commit().await?;
-        self.fold.decided.notify_one();
+        self.fold.committed();
         Ok(ticked)
     }
 }

@@ -3,15 +3,21 @@
 use std::{collections::HashMap, time::Duration};
 
 use compline_event::{Offset, Partition, Topic};
-use compline_eventlog::{Log, Replay};
+use compline_eventlog::{Log, ReadError, Record, Replay};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Drawn, RecoveryError};
-use crate::metric;
+use super::RecoveryError;
+use crate::{
+    ledger::{Ledger, Place},
+    metric,
+};
 
 /// How often a process asks whether another is done with looking.
 const TURN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a read that failed waits before it goes on.
+const READ_PAUSE: Duration = Duration::from_millis(500);
 
 /// What stands between an offset that is known to be in the log and the log's end.
 struct Stretch {
@@ -28,15 +34,17 @@ struct Unknown {
     last_number: i64,
 }
 
-/// Adopts what stands behind the acknowledged offsets.
+/// Adopts what stands behind the acknowledged offsets, and tells `ledger`.
 pub(super) async fn look(
     engine: &'static str,
     log: &Log,
     pool: &PgPool,
+    ledger: &Ledger,
 ) -> Result<(), RecoveryError> {
+    // One session for all: it is of one server.
     let mut conn = pool.acquire().await?;
     if stretches(engine, log, &mut conn).await?.is_empty() {
-        return Ok(());
+        return tell(engine, &mut conn, ledger).await;
     }
     // One process at a time: ids that come again after they were decided again
     // would stay. The lock goes with its session, so this one is not given back.
@@ -64,6 +72,16 @@ pub(super) async fn look(
         // After the ids: were it before, an end in between would lose them.
         go_on_behind(engine, &stretch, unknown.last_number, &mut conn).await?;
     }
+    tell(engine, &mut conn, ledger).await
+}
+
+async fn tell(engine: &str, conn: &mut PgConnection, ledger: &Ledger) -> Result<(), RecoveryError> {
+    // Before the counters are read: what is committed from here on counts too.
+    let moment = ledger.moment();
+    let server = sqlx::query_scalar!(r#"SELECT pg_postmaster_start_time() AS "server!""#)
+        .fetch_one(&mut *conn)
+        .await?;
+    ledger.looked(moment, server, drawn(engine, conn).await?);
     Ok(())
 }
 
@@ -105,15 +123,13 @@ async fn stretches(
     Ok(stretch.filter(|it| it.from < it.end).collect())
 }
 
-pub(super) async fn drawn(
-    engine: &str,
-    executor: impl sqlx::PgExecutor<'_>,
-) -> Result<Drawn, sqlx::Error> {
+/// The last number drawn for each output partition.
+async fn drawn(engine: &str, conn: &mut PgConnection) -> Result<HashMap<Place, i64>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT topic, partition, last_number FROM engine.counter WHERE engine = $1",
         engine
     )
-    .fetch_all(executor)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -132,7 +148,7 @@ async fn keep_unknown(
     conn: &mut PgConnection,
 ) -> Result<Unknown, RecoveryError> {
     let mut unknown = Unknown::default();
-    while let Some(records) = replay.next_batch().await? {
+    while let Some(records) = next_batch(&mut replay).await? {
         let mut ids = Vec::new();
         for record in records {
             let stamp = record.stamp().filter(|stamp| stamp.producer == engine);
@@ -153,6 +169,19 @@ async fn keep_unknown(
         }
     }
     Ok(unknown)
+}
+
+/// The next records; waits for a log that cannot be read now.
+async fn next_batch(replay: &mut Replay) -> Result<Option<Vec<Record>>, ReadError> {
+    loop {
+        match replay.next_batch().await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "the read of what was told goes on after a pause");
+                tokio::time::sleep(READ_PAUSE).await;
+            }
+            read => return read,
+        }
+    }
 }
 
 async fn keep(engine: &str, ids: &[Uuid], conn: &mut PgConnection) -> Result<(), sqlx::Error> {

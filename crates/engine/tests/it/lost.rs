@@ -50,6 +50,36 @@ async fn a_database_that_is_gone_is_folded_from_the_log_by_several() {
     as_by_a_second_fold(&street, 75).await;
 }
 
+/// An engine that starts waits for a database that will not have it for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_fails_for_now_begins_anew() {
+    let mut street = Street::open().await;
+    let running = street.start();
+    hear_all(&street, 10).await;
+    street.told_all(10).await;
+    running.stop().await;
+
+    street.lose_database().await;
+    let refuse = "CREATE SEQUENCE engine.trials;
+        CREATE FUNCTION engine.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            'BEGIN
+                 IF nextval(''engine.trials'') < 3 THEN
+                     RAISE EXCEPTION ''not now'' USING ERRCODE = ''40001'';
+                 END IF;
+                 RETURN NEW;
+             END';
+        CREATE TRIGGER refuse BEFORE UPDATE ON engine.relay
+            FOR EACH ROW EXECUTE FUNCTION engine.refuse()";
+    sqlx::raw_sql(refuse)
+        .execute(&mut street.conn().await)
+        .await
+        .unwrap();
+    let running = street.start();
+    street.told_all(10).await;
+    running.stop().await;
+    as_by_a_second_fold(&street, 10).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_database_catches_up_with_the_log() {
     let mut street = Street::open().await;
@@ -95,6 +125,93 @@ async fn a_database_that_goes_back_under_a_running_engine_is_noticed() {
     street.told_all(50).await;
     running.stop().await;
     as_by_a_second_fold(&street, 50).await;
+}
+
+/// The relay still has its connection; who draws numbers must see it.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_go_back_under_a_running_engine_are_not_drawn_twice() {
+    a_copy_takes_over(CopyOf::Numbers).await;
+}
+
+/// The relay comes first, and tells again what the copy takes for untold.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_outbox_tells_again_hides_nothing() {
+    a_copy_takes_over(CopyOf::NumbersAndOutbox).await;
+}
+
+#[derive(PartialEq)]
+enum CopyOf {
+    Numbers,
+    NumbersAndOutbox,
+}
+
+/// A copy without the last commit takes over. Of all partitions, only the one of that
+/// commit finds its checkpoint elsewhere; another one is the next that draws numbers.
+async fn a_copy_takes_over(copied: CopyOf) {
+    let street = Street::open().await;
+    // Inputs of two partitions, outputs of one.
+    let left = |account: &str| street.partition_of(&format!("{account}-left"));
+    let names = (0..10_000).map(|number| format!("idle{number}"));
+    let idle = names
+        .filter(|name| left(name) == left("last"))
+        .find(|name| street.heard_on(name) != street.heard_on("last"))
+        .unwrap();
+    let mut conn = street.conn().await;
+    let keep = "CREATE SCHEMA copy;
+        CREATE TABLE copy.outbox AS SELECT * FROM engine.outbox;
+        CREATE FUNCTION copy.keep() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            'BEGIN INSERT INTO copy.outbox SELECT OLD.*; RETURN OLD; END';
+        CREATE TRIGGER keep BEFORE DELETE ON engine.outbox
+            FOR EACH ROW EXECUTE FUNCTION copy.keep()";
+    sqlx::raw_sql(keep).execute(&mut conn).await.unwrap();
+    let running = street.start();
+    for account in ["last", &idle] {
+        street.hear(account).await;
+    }
+    street.told_all(2).await;
+    let copy = "DROP TRIGGER keep ON engine.outbox;
+        CREATE TABLE copy.counter AS SELECT * FROM engine.counter;
+        CREATE TABLE copy.relay AS SELECT * FROM engine.relay;
+        CREATE TABLE copy.checkpoint AS SELECT * FROM compline.checkpoint;
+        CREATE TABLE copy.heard AS SELECT * FROM engine_counting.heard";
+    let take_over = "UPDATE engine.counter SET last_number = copy.last_number FROM copy.counter AS copy
+            WHERE (copy.topic, copy.partition) = (counter.topic, counter.partition);
+        UPDATE engine.relay SET acked_offset = copy.acked_offset FROM copy.relay AS copy
+            WHERE (copy.topic, copy.partition) = (relay.topic, relay.partition);
+        UPDATE compline.checkpoint SET next_offset = copy.next_offset, last_event_id = copy.last_event_id
+            FROM copy.checkpoint AS copy
+            WHERE (copy.topic, copy.partition) = (checkpoint.topic, checkpoint.partition);
+        UPDATE engine_counting.heard SET inputs = copy.inputs FROM copy.heard AS copy
+            WHERE copy.account_id = heard.account_id";
+    let old_outbox = "INSERT INTO engine.outbox SELECT * FROM copy.outbox;
+        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND usename = 'compline_engine'";
+    sqlx::raw_sql(copy).execute(&mut conn).await.unwrap();
+    street.hear("last").await;
+    street.told_all(3).await;
+    // Statements that are sent together are one transaction.
+    sqlx::raw_sql(take_over).execute(&mut conn).await.unwrap();
+
+    let mut expected = 0;
+    if copied == CopyOf::NumbersAndOutbox {
+        sqlx::raw_sql(old_outbox).execute(&mut conn).await.unwrap();
+        street.told_all(2).await;
+        expected = 4;
+    }
+    street.hear(&idle).await;
+    street.told_all(3).await;
+    street.hear("last").await;
+    street.told_all(5).await;
+    running.stop().await;
+    let (told, repeats) = street.told().await;
+    assert_eq!(told[&format!("{idle}-left")], ["1", "2"]);
+    assert_eq!(told["last-left"], ["1", "2", "3"]);
+    assert_eq!(
+        repeats, expected,
+        "nothing new was told under an old number"
+    );
+    let outputs = verify::engine(&street.log, &Counting, Topic::Account).await;
+    assert_eq!(outputs.unwrap(), 10);
 }
 
 /// Of one input, the outputs of one partition came to the log and those of another

@@ -148,6 +148,12 @@ impl Street {
         partition_of(key.as_bytes(), TopicSpec::of(Topic::Ad).partitions)
     }
 
+    /// Where the inputs of an account stand.
+    pub(crate) fn heard_on(&self, account: &str) -> Partition {
+        let key = format!("{}/{account}", tenant(1));
+        partition_of(key.as_bytes(), TopicSpec::of(Topic::Account).partitions)
+    }
+
     /// ad → its statuses in log order, repeats left out; and how many there were.
     pub(crate) async fn told(&self) -> (BTreeMap<String, Vec<String>>, usize) {
         let told = verify::read(&self.log, Topic::Ad).await.unwrap();
