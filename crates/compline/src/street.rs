@@ -26,7 +26,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-pub use file::write_private;
+pub use file::{PrivateFile, write_private};
 pub use lock::{Held, Lock, LockError};
 pub use run_file::{Addresses, DatabaseAccess, RunFile};
 

@@ -1,5 +1,6 @@
 //! The accept loop under both servers: bounded connections, time to say hello, and a drain that ends.
 
+mod heard;
 mod linger;
 
 use std::convert::Infallible;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
+use self::heard::HeardBody;
 use self::linger::{Lingering, Unread};
 use crate::BoxError;
 use crate::metric_definitions::{CONNECTIONS_OPEN, CONNECTIONS_REFUSED};
@@ -56,7 +59,7 @@ pub(crate) async fn serve<S, B>(
     bounds: Bounds,
     stop: CancellationToken,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: Service<Request<HeardBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + Sync
@@ -134,7 +137,7 @@ impl Server {
         service: S,
         _place: OwnedSemaphorePermit,
     ) where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        S: Service<Request<HeardBody>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
             + 'static,
@@ -157,11 +160,20 @@ impl Server {
         let stream = Lingering::new(stream, unread.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            let sends_more = !request.body().is_end_stream();
+            let (head, body) = request.into_parts();
+            let http1 = head.version < Version::HTTP_2;
+            let (body, heard) = HeardBody::new(body);
+            let request = Request::from_parts(head, body);
             let (answer, unread) = (service.clone().oneshot(request), unread.clone());
             async move {
-                let answer = answer.await?;
-                unread.set(sends_more && !answer.status().is_success());
+                let mut answer = answer.await?;
+                let refused = !heard.to_the_end() && !answer.status().is_success();
+                unread.set(refused);
+                if refused && http1 {
+                    // It hangs up when it has heard this; kept, it would be heard out at a stop.
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, Infallible>(answer)
             }
         });

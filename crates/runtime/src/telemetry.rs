@@ -71,11 +71,12 @@ impl TelemetryConfig {
             && !is_http_url(endpoint)
         {
             let expected = "a URL such as http://127.0.0.1:4317";
-            return Err(ConfigError::invalid(
-                "otlp_endpoint",
-                format!("{endpoint:?}"),
-                expected,
-            ));
+            // What stands before an @ may be a password.
+            let found = match endpoint.contains('@') {
+                true => "something that is none".to_owned(),
+                false => format!("{endpoint:?}"),
+            };
+            return Err(ConfigError::invalid("otlp_endpoint", found, expected));
         }
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return Err(ConfigError::invalid(

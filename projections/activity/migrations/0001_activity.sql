@@ -84,6 +84,15 @@ CREATE TABLE request (
     PRIMARY KEY (tenant_id, entity, request_id)
 );
 
+-- Which admin keys are live, so that a revocation that spares the last one does not
+-- stand in the trail as if it had taken effect. Nobody reads it.
+CREATE TABLE admin_key (
+    tenant_id uuid NOT NULL,
+    key_id    text COLLATE "C" NOT NULL,
+    live      boolean NOT NULL,
+    PRIMARY KEY (tenant_id, key_id)
+);
+
 ALTER TABLE activity ENABLE ROW LEVEL SECURITY;
 ALTER TABLE activity FORCE ROW LEVEL SECURITY;
 CREATE POLICY write_all ON activity TO compline_projector, compline_owner USING (true) WITH CHECK (true);
@@ -128,7 +137,11 @@ ALTER TABLE request ENABLE ROW LEVEL SECURITY;
 ALTER TABLE request FORCE ROW LEVEL SECURITY;
 CREATE POLICY write_all ON request TO compline_projector, compline_owner USING (true) WITH CHECK (true);
 
+ALTER TABLE admin_key ENABLE ROW LEVEL SECURITY;
+ALTER TABLE admin_key FORCE ROW LEVEL SECURITY;
+CREATE POLICY write_all ON admin_key TO compline_projector, compline_owner USING (true) WITH CHECK (true);
+
 GRANT SELECT, INSERT, UPDATE ON activity, notification, notification_read, notification_count, reader_count, webhook_counter,
-    entity, request TO compline_projector;
+    entity, request, admin_key TO compline_projector;
 GRANT SELECT ON activity, notification, notification_read, notification_count, reader_count, webhook_counter
     TO compline_query;

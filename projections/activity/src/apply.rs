@@ -13,7 +13,10 @@
 //! All events of topic `activity` of one tenant share a key, so "unless it is
 //! there" is decided in log order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use compline_event::{
     Envelope, Event, EventId, Recorded, TenantId,
@@ -47,6 +50,7 @@ pub(crate) type CounterKey = (TenantId, String, String, String, String);
 pub struct Rows {
     pub(crate) versions: BTreeMap<(TenantId, String), u64>,
     pub(crate) admin_keys: AdminKeys,
+    pub(crate) live_before: BTreeSet<(TenantId, String)>,
     pub(crate) decided_before: BTreeSet<RequestKey>,
     pub(crate) raised_before: BTreeSet<(TenantId, String)>,
     pub(crate) read_before: BTreeSet<ReadKey>,
@@ -56,6 +60,15 @@ pub struct Rows {
     pub(crate) notifications: BTreeMap<(TenantId, String), Notification>,
     pub(crate) reads: BTreeMap<ReadKey, OffsetDateTime>,
     pub(crate) counters: BTreeMap<CounterKey, WebhookCounter>,
+}
+
+impl Rows {
+    /// Those admin keys that the batch issued or revoked, and whether they are live.
+    pub(crate) fn take_changed_admin_keys(&mut self) -> Vec<((TenantId, String), bool)> {
+        let keys = mem::take(&mut self.admin_keys).into_iter();
+        keys.filter(|(key, live)| !live || !self.live_before.contains(key))
+            .collect()
+    }
 }
 
 pub(crate) fn apply(rows: &mut Rows, event: &Recorded) -> Result<(), FoldError> {

@@ -39,14 +39,15 @@ impl Projection for ActivityTrail {
         apply::apply(rows, event)
     }
 
-    async fn store(conn: &mut PgConnection, rows: Rows) -> Result<(), sqlx::Error> {
+    async fn store(conn: &mut PgConnection, mut rows: Rows) -> Result<(), sqlx::Error> {
+        let admin_keys = rows.take_changed_admin_keys();
         save::counts(conn, &rows).await?;
         save::activities(conn, rows.activities).await?;
         save::notifications(conn, rows.notifications).await?;
         save::reads(conn, rows.reads).await?;
         save::counters(conn, rows.counters).await?;
         save::versions(conn, rows.versions).await?;
-        save::admin_keys(conn, rows.admin_keys).await?;
+        save::admin_keys(conn, admin_keys).await?;
         save::requests(conn, rows.requests).await
     }
 }

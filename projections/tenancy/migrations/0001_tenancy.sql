@@ -47,8 +47,8 @@ CREATE TABLE request (
     entity        text COLLATE "C" NOT NULL,
     request_id    uuid NOT NULL,
     event_type    text NOT NULL,
-    -- effective or stale.
-    verdict       text NOT NULL,
+    -- The last: the command spares the tenant's last live admin key, and met it.
+    verdict       text NOT NULL CHECK (verdict IN ('effective', 'stale', 'last_admin')),
     -- The entity's version after it.
     version       bigint NOT NULL,
     topic         text NOT NULL,

@@ -10,14 +10,10 @@ use compline_event::{AdAccountId, account::status_name};
 
 use super::{
     change::{Expect, Request, json_of, kept},
-    list::{Answer, Columns, Page},
+    list::{Answer, Columns, List},
     wait::Wait,
 };
-use crate::{
-    client::{Freshness, Target},
-    output::Output,
-    show,
-};
+use crate::{client::Target, output::Output, show};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
@@ -51,20 +47,12 @@ pub(super) struct Change {
     wait: Wait,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    page: Page,
-    #[command(flatten)]
-    freshness: Freshness,
-}
-
 impl AccountCommand {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         match self {
             AccountCommand::Connect(connect) => connect.run(target, out).await,
             AccountCommand::Disconnect(account) => account.disconnect(target, out).await,
-            AccountCommand::List(list) => list.run(target, out).await,
+            AccountCommand::List(page) => list(page, target, out).await,
         }
     }
 }
@@ -138,23 +126,21 @@ fn show_account(account: &Account, token: &str, unchanged: bool, out: &mut Outpu
     Ok(())
 }
 
-impl List {
-    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut tenancy = target.query()?.tenancy();
-        let consistency = self.freshness.consistency(target, compline_tenancy::TOPICS);
-        let ask = async |page_size, page_token| {
-            let request = ListAccountsRequest {
-                page_size,
-                page_token,
-                consistency: consistency.clone(),
-            };
-            let answer = tenancy.list_accounts(request).await?.into_inner();
-            Ok(Answer {
-                rows: answer.accounts,
-                next_page_token: answer.next_page_token,
-                seen: answer.seen,
-            })
+async fn list(list: List, target: &Target, out: &mut Output) -> Result<()> {
+    let mut tenancy = target.query()?.tenancy();
+    let ask = async |page_size, page_token, consistency| {
+        let request = ListAccountsRequest {
+            page_size,
+            page_token,
+            consistency,
         };
-        self.page.show(&ACCOUNTS, out, ask).await
-    }
+        let answer = tenancy.list_accounts(request).await?.into_inner();
+        Ok(Answer {
+            rows: answer.accounts,
+            next_page_token: answer.next_page_token,
+            seen: answer.seen,
+        })
+    };
+    let topics = compline_tenancy::TOPICS;
+    list.show(&ACCOUNTS, topics, target, out, ask).await
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use compline_api::query::Position;
 use prost::Name;
@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::{
     client::{Target, token_text},
     output::Output,
-    street, wire_json,
+    street::PrivateFile,
+    wire_json,
 };
 
 /// Of every command that changes something.
@@ -65,27 +66,98 @@ pub(super) struct KeyFile {
 
 impl KeyFile {
     /// To be asked before the key is made: afterwards it would be lost.
-    pub(super) fn check(&self) -> Result<()> {
-        let Some(path) = self.write_key.as_ref().filter(|_| !self.force) else {
-            return Ok(());
+    pub(super) fn prepare(self) -> Result<KeyPlace> {
+        let Some(path) = self.write_key else {
+            return Ok(KeyPlace::Screen);
         };
         ensure!(
-            !path.try_exists()?,
+            self.force || !path.try_exists()?,
             "{} is there already and may hold a key; name another file, or write over it with --force",
             path.display()
         );
-        Ok(())
+        PrivateFile::prepare(&path).map(KeyPlace::File)
     }
+}
 
-    /// What to tell of the key.
+/// What takes a new key.
+#[derive(Debug)]
+pub(super) enum KeyPlace {
+    Screen,
+    File(PrivateFile),
+}
+
+impl KeyPlace {
+    /// What to tell of the key. The error of a file that fails all the same shows the
+    /// key, for nobody can be asked for it again.
     pub(super) fn deliver(self, secret: &str) -> Result<String> {
         if secret.is_empty() {
             return Ok("(shown once already: this request was a repetition)".to_owned());
         }
-        let Some(path) = self.write_key else {
-            return Ok(secret.to_owned());
+        let file = match self {
+            KeyPlace::Screen => return Ok(secret.to_owned()),
+            KeyPlace::File(file) => file,
         };
-        street::write_private(&path, &format!("{secret}\n"))?;
-        Ok(format!("in {}", path.display()))
+        let shown = format!("in {}", file.path().display());
+        match file.write(&format!("{secret}\n")) {
+            Ok(()) => Ok(shown),
+            Err(error) => bail!("{error:#}; the key is made, and shown this once: {secret}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use super::*;
+
+    fn prepare(path: &Path, force: bool) -> Result<KeyPlace> {
+        let write_key = Some(path.to_owned());
+        KeyFile { write_key, force }.prepare()
+    }
+
+    fn refused(path: &Path, force: bool) -> String {
+        format!("{:#}", prepare(path, force).unwrap_err())
+    }
+
+    #[test]
+    fn a_place_that_takes_no_key_is_refused_before_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        fs::write(&key, "old").unwrap();
+        assert!(refused(&key, false).contains("--force"));
+        for (path, reason) in [
+            (folder.path().join("missing/key"), "No such file"),
+            (key.join("key"), "Not a directory"),
+            (folder.path().to_owned(), "is a directory"),
+        ] {
+            let said = refused(&path, true);
+            assert!(said.contains(path.to_str().unwrap()), "{said}");
+            assert!(said.contains(reason), "{said}");
+        }
+
+        // Until the key comes, the old one stands; a request that fails leaves nothing.
+        drop(prepare(&key, true).unwrap());
+        assert_eq!(fs::read_to_string(&key).unwrap(), "old");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+
+        let place = prepare(&key, true).unwrap();
+        let shown = place.deliver("cpl_new").unwrap();
+        assert_eq!(shown, format!("in {}", key.display()));
+        assert_eq!(fs::read_to_string(&key).unwrap(), "cpl_new\n");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode(), 0o100_600);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_whose_file_fails_all_the_same_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = prepare(&folder.path().join("key"), false).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let said = place.deliver("cpl_new").unwrap_err().to_string();
+        assert!(
+            said.contains("No such file") && said.contains("cpl_new"),
+            "{said}"
+        );
     }
 }

@@ -11,13 +11,9 @@ use uuid::Uuid;
 
 use super::{
     change::{Expect, KeyFile, Request, json_of, kept},
-    list::{Answer, Columns, Page},
+    list::{Answer, Columns, List},
 };
-use crate::{
-    client::{Freshness, Target},
-    output::Output,
-    show, wire_json,
-};
+use crate::{client::Target, output::Output, show, wire_json};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum RoleName {
@@ -70,14 +66,6 @@ fn parse_tenant(text: &str) -> Result<Uuid, String> {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    page: Page,
-    #[command(flatten)]
-    freshness: Freshness,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct Revoke {
     /// The key's id, with or without apiKeys/
     id: String,
@@ -91,7 +79,7 @@ impl KeyCommand {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         match self {
             KeyCommand::Create(create) => create.run(target, out).await,
-            KeyCommand::List(list) => list.run(target, out).await,
+            KeyCommand::List(page) => list(page, target, out).await,
             KeyCommand::Revoke(revoke) => revoke.run(target, out).await,
         }
     }
@@ -99,7 +87,7 @@ impl KeyCommand {
 
 impl Create {
     async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        self.file.check()?;
+        let place = self.file.prepare()?;
         let client = match self.tenant {
             Some(_) => target.operator()?,
             None => target.command()?,
@@ -113,8 +101,8 @@ impl Create {
         let answer = client.api_keys().create_api_key(request).await?;
         let answer = answer.into_inner();
         let key = answer.api_key.unwrap_or_default();
-        let shown = self.file.deliver(&answer.secret)?;
         let token = kept(target, &answer.token, out)?;
+        let shown = place.deliver(&answer.secret)?;
         if out.is_json() {
             let key = wire_json::api(&key);
             out.json(&json!({ "apiKey": key, "secret": shown, "token": token }))?;
@@ -168,23 +156,21 @@ const KEYS: Columns<ApiKey> = Columns {
     },
 };
 
-impl List {
-    async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut tenancy = target.query()?.tenancy();
-        let consistency = self.freshness.consistency(target, compline_tenancy::TOPICS);
-        let ask = async |page_size, page_token| {
-            let request = ListApiKeysRequest {
-                page_size,
-                page_token,
-                consistency: consistency.clone(),
-            };
-            let answer = tenancy.list_api_keys(request).await?.into_inner();
-            Ok(Answer {
-                rows: answer.api_keys,
-                next_page_token: answer.next_page_token,
-                seen: answer.seen,
-            })
+async fn list(list: List, target: &Target, out: &mut Output) -> Result<()> {
+    let mut tenancy = target.query()?.tenancy();
+    let ask = async |page_size, page_token, consistency| {
+        let request = ListApiKeysRequest {
+            page_size,
+            page_token,
+            consistency,
         };
-        self.page.show(&KEYS, out, ask).await
-    }
+        let answer = tenancy.list_api_keys(request).await?.into_inner();
+        Ok(Answer {
+            rows: answer.api_keys,
+            next_page_token: answer.next_page_token,
+            seen: answer.seen,
+        })
+    };
+    let topics = compline_tenancy::TOPICS;
+    list.show(&KEYS, topics, target, out, ask).await
 }

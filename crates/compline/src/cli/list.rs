@@ -3,14 +3,41 @@
 
 use anyhow::Result;
 use clap::Args;
-use compline_api::query::Seen;
+use compline_api::query::{Consistency, Seen};
+use compline_event::Topic;
 use prost::{Message, Name};
 use serde_json::json;
 
 use crate::{
+    client::{Freshness, Target},
     output::{Output, printable},
     wire_json,
 };
+
+/// Of a list that takes no more than every list does.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
+    freshness: Freshness,
+}
+
+impl List {
+    /// As [`Page::show`], of a read model that is folded of `topics`.
+    pub(super) async fn show<Row: Message + Name>(
+        &self,
+        columns: &Columns<Row>,
+        topics: &[Topic],
+        target: &Target,
+        out: &mut Output,
+        mut ask: impl AsyncFnMut(i32, String, Option<Consistency>) -> Result<Answer<Row>>,
+    ) -> Result<()> {
+        let consistency = self.freshness.consistency(target, topics);
+        let ask = async |size, page_token| ask(size, page_token, consistency.clone()).await;
+        self.page.show(columns, out, ask).await
+    }
+}
 
 /// Which part of a list.
 #[derive(Debug, Args)]

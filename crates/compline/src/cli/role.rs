@@ -134,10 +134,10 @@ pub(super) fn config(out: &mut Output) -> Result<()> {
 
 /// A new key of the operator's; nothing is changed by it.
 pub(super) fn operator_key(file: KeyFile, out: &mut Output) -> Result<()> {
-    file.check()?;
+    let place = file.prepare()?;
     let key = compline_command::auth::operator_key();
     let hash = hex::encode(key.secret_sha256());
-    let shown = file.deliver(&key.reveal())?;
+    let shown = place.deliver(&key.reveal())?;
     match out.is_json() {
         true => out.json(&json!({ "key": shown, "operatorKeySha256": hash }))?,
         false => out.pairs(&[("key", shown), ("command.operator_key_sha256", hash)])?,

@@ -47,7 +47,7 @@ impl Tenant {
 
 impl Create {
     async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        self.file.check()?;
+        let place = self.file.prepare()?;
         let request = CreateTenantRequest {
             request_id: self.request.id(),
             display_name: self.name,
@@ -55,8 +55,8 @@ impl Create {
         let answer = target.operator()?.tenants().create_tenant(request).await?;
         let answer = answer.into_inner();
         let tenant = answer.tenant.unwrap_or_default();
-        let shown = self.file.deliver(&answer.api_key)?;
         let token = kept(target, &answer.token, out)?;
+        let shown = place.deliver(&answer.api_key)?;
         if out.is_json() {
             let tenant = wire_json::api(&tenant);
             out.json(&json!({ "tenant": tenant, "apiKey": shown, "token": token }))?;

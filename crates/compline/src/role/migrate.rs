@@ -1,16 +1,17 @@
 //! Makes what every role expects to be there: topics, logins, schemas, the first
 //! generation of every projection. Safe to repeat, and by several at once.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use compline_ad::AdEngine;
 use compline_engine::Engine as _;
 use compline_event::{Offset, Partition, Topic};
 use compline_eventlog::{Log, TopicReport, TopicSpec};
 use compline_readmodel::{
     Projection,
-    generation::{self, Plan},
+    generation::{self, GenerationError, Plan},
     role,
 };
+use sqlx::migrate::MigrateError;
 
 use super::Rooms;
 
@@ -35,7 +36,9 @@ pub async fn roles(rooms: &Rooms) -> Result<bool> {
 
 /// Schemas and tables. Needs the topics: engines begin where their inputs do.
 pub async fn schemas(rooms: &Rooms) -> Result<()> {
-    generation::migrate(&rooms.database).await?;
+    generation::migrate(&rooms.database)
+        .await
+        .map_err(readable)?;
     projection::<compline_ad_status::AdStatus>(rooms).await?;
     projection::<compline_activity::ActivityTrail>(rooms).await?;
     projection::<compline_tenancy::Tenancy>(rooms).await?;
@@ -49,14 +52,33 @@ pub async fn schemas(rooms: &Rooms) -> Result<()> {
     let outputs = AdEngine::OUTPUTS
         .iter()
         .flat_map(|topic| Log::partitions(*topic).map(|partition| (*topic, partition)));
-    compline_engine::migrate::<AdEngine>(&rooms.database, starts, outputs).await?;
-    Ok(())
+    let migrated = compline_engine::migrate::<AdEngine>(&rooms.database, starts, outputs).await;
+    migrated.map_err(readable)
 }
 
 async fn projection<P: Projection>(rooms: &Rooms) -> Result<()> {
     let plan = Plan::first::<P>(|topic| TopicSpec::of(topic).partitions);
-    generation::create(&rooms.database, &plan).await?;
-    Ok(())
+    let created = generation::create(&rooms.database, &plan).await;
+    created.map_err(readable)
+}
+
+/// What to do about tables that another version laid out, and that this one cannot
+/// bring up to date.
+fn readable(error: GenerationError) -> Error {
+    let foreign = matches!(
+        &error,
+        GenerationError::Migrate {
+            source: MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_),
+            ..
+        }
+    );
+    let error = Error::new(error);
+    match foreign {
+        true => error.context(
+            "this database was laid out by another version of compline: run that one, or begin with a new data folder (`up --data`), or with a new database and log",
+        ),
+        false => error,
+    }
 }
 
 /// Raw webhooks expire, so a log that is older than its engine's tables may not

@@ -71,18 +71,46 @@ pub async fn topics(log: &Log, config: &LogConfig) -> Result<()> {
 /// it gets no connection.
 pub async fn brokers(config: &LogConfig) -> Result<()> {
     let mut refused = Vec::new();
-    for broker in config.bootstrap.split(',').map(str::trim) {
-        let address = match broker.contains(':') {
-            true => broker.to_owned(),
-            false => format!("{broker}:9092"),
-        };
+    for address in addresses(&config.bootstrap) {
         match within(TcpStream::connect(&address)).await {
             Ok(_) => return Ok(()),
             Err(error) => refused.push(format!("{address}: {error}")),
         }
     }
+    if refused.is_empty() {
+        bail!(
+            "the log cannot be reached: no broker is named; {}",
+            log_advice()
+        );
+    }
     let refused = refused.join("; ");
     bail!("the log cannot be reached at {refused}; {}", log_advice())
+}
+
+/// Where librdkafka looks for the brokers of `bootstrap.servers`, by its own rules
+/// (`rd_kafka_brokers_add0`, `rd_kafka_broker_name_parse`): a list with commas and
+/// spaces, of `[protocol://][host][:port][/anything]`.
+fn addresses(bootstrap: &str) -> impl Iterator<Item = String> {
+    let named = bootstrap
+        .split([',', ' '])
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    named.map(|broker| {
+        let broker = match broker.split_once("://") {
+            Some((_, url)) => url.split('/').next().unwrap_or_default(),
+            None => broker,
+        };
+        // Of several colons only one behind a bracket stands before a port.
+        let (host, port) = match broker.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
+            _ => (broker, "9092"),
+        };
+        match host {
+            "" => format!("localhost:{port}"),
+            host if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+            host => format!("{host}:{port}"),
+        }
+    })
 }
 
 fn log_advice() -> String {
@@ -184,6 +212,31 @@ async fn within<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> 
         Err(_) => {
             let seconds = ANSWER_WITHIN.as_secs();
             Err(io::Error::other(format!("no answer within {seconds} s")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addresses;
+
+    #[test]
+    fn brokers_are_looked_for_where_the_client_looks() {
+        for (bootstrap, looked_for) in [
+            ("log", &["log:9092"][..]),
+            ("log:19092", &["log:19092"]),
+            ("PLAINTEXT://log:19092", &["log:19092"]),
+            ("SASL_SSL://log", &["log:9092"]),
+            ("ssl://log:1/path", &["log:1"]),
+            ("a, b:1,,c ,", &["a:9092", "b:1", "c:9092"]),
+            ("[::1]", &["[::1]:9092"]),
+            ("[::1]:19092", &["[::1]:19092"]),
+            ("::1", &["[::1]:9092"]),
+            (":19092", &["localhost:19092"]),
+            (" , ", &[]),
+        ] {
+            let found: Vec<String> = addresses(bootstrap).collect();
+            assert_eq!(found, looked_for, "{bootstrap:?}");
         }
     }
 }

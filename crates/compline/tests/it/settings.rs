@@ -171,6 +171,12 @@ fn a_bad_value_is_named_with_what_was_found_and_where() {
             "\"nowhere\"",
         ),
         (
+            "telemetry",
+            "otlp_endpoint = \"htps://user:hunter2@collector\"",
+            "telemetry.otlp_endpoint",
+            "found something that is none, expected a URL",
+        ),
+        (
             "log",
             "replication = 11",
             "log.replication",
@@ -231,6 +237,7 @@ fn a_bad_value_is_named_with_what_was_found_and_where() {
         for part in [&format!("`{key}`"), said, "compline.toml)"] {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
+        assert!(!error.contains("hunter2"), "{error}");
     }
     for (variable, value, key) in [
         ("COMPLINE_CLUSTER__PORT", "many", "cluster.port"),

@@ -158,6 +158,50 @@ async fn a_role_that_is_not_let_in_says_which_password_is_wrong() {
     fails_saying(&output, &[&closed, "COMPLINE_LOG__BOOTSTRAP"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_another_version_are_left_alone_and_said_to_be_so() {
+    let postgres = compline_testkit::postgres().await;
+    let (_log, broker) = compline_testkit::log().await;
+    let (url, bootstrap) = (
+        postgres
+            .url(Role::Owner)
+            .replace("compline_owner:test@", ""),
+        broker.bootstrap(),
+    );
+    let variables = [
+        ("COMPLINE_POSTGRES__URL", &*url),
+        ("COMPLINE_POSTGRES__OWNER_PASSWORD", "test"),
+        ("COMPLINE_LOG__BOOTSTRAP", &bootstrap),
+    ];
+    let migrated = compline_with(&["migrate"], &variables);
+    assert!(migrated.status.success(), "{}", stderr(&migrated));
+    let mut owner = postgres.connect(Role::Owner, "activity_g1").await;
+    for other in [
+        r"UPDATE _sqlx_migrations SET checksum = '\x00'",
+        "UPDATE _sqlx_migrations SET version = 2",
+    ] {
+        sqlx::query(other).execute(&mut owner).await.unwrap();
+        let refused = compline_with(&["migrate"], &variables);
+        fails_saying(
+            &refused,
+            &["another version", "new data folder", "activity_g1"],
+        );
+    }
+}
+
+#[test]
+fn a_key_is_asked_for_only_when_its_file_can_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing/key");
+    let path = path.to_str().unwrap();
+    for command in [&["key", "create"][..], &["tenant", "create", "Acme"]] {
+        let output = compline(&[command, &["--write-key", path]].concat());
+        // No street runs either, and nobody looked for one yet.
+        fails_saying(&output, &["cannot write", path, "No such file"]);
+        assert!(!stderr(&output).contains("street"), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn a_taken_port_is_named_before_anything_is_started() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -91,15 +91,23 @@ impl http_body::Body for KeyedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use tokio::time::{Instant, timeout};
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::{Instant, advance};
 
     use super::*;
     use crate::auth::{Principal, Role};
 
     struct Answers(Mutex<Vec<Result<(), AuthError>>>);
+
+    impl Answers {
+        fn of(answers: Vec<Result<(), AuthError>>) -> Arc<dyn Authenticate> {
+            Arc::new(Self(Mutex::new(answers)))
+        }
+    }
 
     #[async_trait]
     impl Authenticate for Answers {
@@ -113,13 +121,30 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_call_outlives_an_outage_of_the_keys_and_not_its_key() {
         let answers = vec![Err(AuthError::Unavailable), Ok(()), Err(AuthError::Invalid)];
-        let keys = Arc::new(Answers(Mutex::new(answers)));
         let began = Instant::now();
-        let lapse = lapse(keys, String::new());
-        timeout(RECHECK * 20, lapse).await.expect("it lapses");
-        assert!(began.elapsed() >= RECHECK * 3, "{:?}", began.elapsed());
+        lapse(Answers::of(answers), String::new()).await;
+        let took = began.elapsed();
+        assert!(took >= RECHECK * 3 && took < RECHECK * 4, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_always_has_something_to_say_ends_with_its_key() {
+        let frames = std::iter::repeat_with(|| Frame::data(Bytes::from_static(b"more")));
+        let endless = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, Infallible>)));
+        let lapse = lapse(Answers::of(vec![Err(AuthError::Invalid)]), String::new());
+        let mut body = KeyedBody::new(Body::new(endless), lapse);
+        for _ in 0..10 {
+            assert!(body.frame().await.unwrap().unwrap().is_data());
+        }
+        // Timers count whole milliseconds.
+        advance(RECHECK + Duration::from_millis(1)).await;
+        let last = body.frame().await.unwrap().unwrap();
+        let trailers = last.into_trailers().expect("its key is not valid any more");
+        let status = Status::from_header_map(&trailers).unwrap();
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        assert!(body.frame().await.is_none());
     }
 }

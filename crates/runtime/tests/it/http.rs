@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use compline_runtime::bind;
 use compline_runtime::http::{HttpConfig, RawBody, serve};
@@ -53,6 +54,10 @@ async fn open(config: HttpConfig) -> Door {
         .route(
             "/body",
             post(|RawBody(body): RawBody| async move { body.len().to_string() }),
+        )
+        .route(
+            "/out",
+            post(|RawBody(_): RawBody| async { StatusCode::SERVICE_UNAVAILABLE }),
         )
         .with_state(begun.clone());
     let listener = bind("test", config.listen).await.unwrap();
@@ -270,6 +275,38 @@ async fn a_refused_sender_does_not_hold_up_a_drain() {
         cut.elapsed() >= Duration::from_millis(150),
         "it was heard out until then"
     );
+}
+
+/// Who was heard to the end and then refused keeps its connection, which holds up nothing; who was
+/// not is told to hang up.
+#[tokio::test]
+async fn only_unread_bodies_are_heard_out() {
+    let door = open(HttpConfig::default()).await;
+    let mut kept = TcpStream::connect(door.address).await.unwrap();
+    let bodies = [
+        "content-length: 4\r\n\r\nbody",
+        "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ];
+    for body in bodies {
+        let request = format!("POST /out HTTP/1.1\r\nhost: x\r\n{body}");
+        kept.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 1024];
+        let read = kept.read(&mut answer).await.unwrap();
+        let answer = str::from_utf8(&answer[..read]).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    let unread = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody";
+    let told = exchange(door.address, unread).await;
+    assert!(told.starts_with("HTTP/1.1 405"), "{told}");
+    assert!(told.contains("connection: close"), "{told}");
+
+    let stopped = Instant::now();
+    door.stop.cancel();
+    door.served.await.unwrap();
+    let took = stopped.elapsed();
+    assert!(took < Duration::from_secs(2), "it was held up for {took:?}");
+    assert_eq!(kept.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use compline_event::{
     account_events::{AccountConnected, AccountDisconnected},
     activity_events::{WebhookExpired, WebhookUnrecognized},
     envelope_proto::Precondition,
+    tenant_events::{ApiKeyIssued, ApiKeyRevoked, Role},
 };
 use time::Duration;
 
@@ -93,6 +94,39 @@ fn only_commands_that_took_effect_stand_in_the_trail() {
     assert_eq!(trail[0].subject, "accounts/1");
     assert_eq!(trail[0].actor, "k1");
     assert!(trail[0].summary.contains("Shoes"));
+}
+
+#[test]
+fn only_admin_keys_that_the_batch_changed_are_written() {
+    let precondition = |request: u8| {
+        Some(Precondition {
+            request_id: vec![request; 16].into(),
+            expected_version: None,
+        })
+    };
+    let mut rows = Rows::default();
+    for id in ["kept", "revoked"] {
+        let key = (TENANT, id.to_owned());
+        rows.admin_keys.insert_live(TENANT, key.1.clone());
+        rows.live_before.insert(key);
+    }
+    let issued = Event::ApiKeyIssued(ApiKeyIssued {
+        key_id: "issued".into(),
+        role: Role::Admin.into(),
+        precondition: precondition(1),
+        ..Default::default()
+    });
+    let revoked = Event::ApiKeyRevoked(ApiKeyRevoked {
+        key_id: "revoked".into(),
+        precondition: precondition(2),
+        ..Default::default()
+    });
+    for (index, event) in (0..).zip([issued, revoked]) {
+        apply(&mut rows, &recorded(index, event)).unwrap();
+    }
+    let changed = rows.take_changed_admin_keys();
+    let changed: Vec<_> = (changed.iter().map(|((_, id), live)| (id.as_str(), *live))).collect();
+    assert_eq!(changed, [("issued", true), ("revoked", false)]);
 }
 
 #[test]

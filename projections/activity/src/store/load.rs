@@ -51,7 +51,8 @@ pub(super) async fn admin_keys(
     .await?;
     for row in found {
         let tenant = TenantId::new(row.tenant_id);
-        rows.admin_keys.insert_live(tenant, row.key_id);
+        rows.admin_keys.insert_live(tenant, row.key_id.clone());
+        rows.live_before.insert((tenant, row.key_id));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compline_event::{EventId, TenantId, command::AdminKeys};
+use compline_event::{EventId, TenantId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -291,8 +291,11 @@ pub(super) async fn versions(
 
 pub(super) async fn admin_keys(
     conn: &mut PgConnection,
-    rows: AdminKeys,
+    rows: Vec<((TenantId, String), bool)>,
 ) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut tenants = Vec::new();
     let mut ids = Vec::new();
     let mut live = Vec::new();
@@ -300,9 +303,6 @@ pub(super) async fn admin_keys(
         tenants.push(tenant.as_uuid());
         ids.push(id);
         live.push(is_live);
-    }
-    if tenants.is_empty() {
-        return Ok(());
     }
     sqlx::query!(
         r#"INSERT INTO admin_key (tenant_id, key_id, live)
