@@ -20,6 +20,7 @@ use compline_api::{
 };
 use tonic::{
     Request, Status,
+    codegen::http::Uri,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
@@ -113,9 +114,20 @@ pub struct Client {
 }
 
 impl Client {
+    /// # Errors
+    /// On a URL that promises what is not kept: there is no TLS here, and a password
+    /// in it would go nowhere.
     pub fn connect(url: &str, key: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())
-            .with_context(|| format!("{url} is not a URL such as http://127.0.0.1:7401"))?
+            .ok()
+            .filter(|endpoint| is_plain(endpoint.uri()))
+            .with_context(|| {
+                format!(
+                    "{} is not a URL such as http://127.0.0.1:7401; there is no TLS here, so \
+                     reach a service elsewhere through a tunnel",
+                    without_login(url)
+                )
+            })?
             .connect_timeout(CONNECT_TIMEOUT);
         Ok(Self {
             service: InterceptedService::new(endpoint.connect_lazy(), ShowKey::new(key)?),
@@ -223,5 +235,18 @@ impl Target {
         })?;
         anyhow::ensure!(!key.trim().is_empty(), "{} is empty", path.display());
         Ok(key.trim().to_owned())
+    }
+}
+
+fn is_plain(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("@", |authority| authority.as_str());
+    uri.scheme_str() == Some("http") && !authority.contains('@')
+}
+
+/// What stands before an @ may be a password.
+fn without_login(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("[redacted]@{rest}"),
+        None => url.to_owned(),
     }
 }

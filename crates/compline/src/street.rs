@@ -20,11 +20,11 @@ mod run_file;
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 pub use file::{PrivateFile, write_private};
 pub use lock::{Held, Lock, LockError};
@@ -93,29 +93,37 @@ impl Street {
         self.folder.join("operator.key")
     }
 
-    /// Makes the folder for its owner alone. Root's stays passable, for PostgreSQL
-    /// then runs as another user below it; every file of ours in it is 0600.
+    /// Makes the folder, for its owner alone: root's is passable, for PostgreSQL then
+    /// runs as another user below it; every file of ours in it is 0600. A folder
+    /// that is there keeps its mode, and must be empty or ours.
     pub fn make_folder(&self) -> Result<()> {
-        let mode = if rustix::process::geteuid().is_root() {
-            0o711
-        } else {
-            0o700
-        };
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(&self.folder);
-        made.and_then(|()| {
-            let mut permissions = fs::metadata(&self.folder)?.permissions();
-            let present = permissions.mode() & 0o777;
-            if present & !mode == 0 {
-                return Ok(());
+        let user = rustix::process::geteuid();
+        let mode = if user.is_root() { 0o711 } else { 0o700 };
+        let folder = self.folder.display();
+        match fs::read_dir(&self.folder) {
+            Ok(mut there) => {
+                let owner = fs::metadata(&self.folder)?.uid();
+                let is_ours = self.log_folder().exists() || self.postgres_folder().exists();
+                ensure!(
+                    !is_ours || owner == user.as_raw(),
+                    "the data folder {folder} belongs to user {owner}, and this is user {}: start \
+                     it as its owner",
+                    user.as_raw()
+                );
+                ensure!(
+                    is_ours || there.all(|entry| entry.is_ok_and(|entry| is_trace(&entry))),
+                    "the folder {folder} holds other things and no data of compline's: choose \
+                     an empty folder or a new one"
+                );
+                Ok(())
             }
-            permissions.set_mode(present & mode);
-            fs::set_permissions(&self.folder, permissions)
-        })
+            Err(_) => fs::DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(&self.folder),
+        }
         .and_then(|()| self.make_log_folder())
-        .with_context(|| format!("cannot make the data folder {}", self.folder.display()))
+        .with_context(|| format!("cannot make the data folder {folder}"))
     }
 
     /// The log holds webhooks as they came: nobody else may pass.
@@ -210,4 +218,23 @@ impl Street {
     fn run_file(&self) -> PathBuf {
         self.folder.join("street.json")
     }
+}
+
+/// What a start that came to nothing leaves, what is put there before the first one,
+/// and what a fresh disk has.
+fn is_trace(entry: &fs::DirEntry) -> bool {
+    let harmless = [
+        "lock",
+        "street.json",
+        "operator.key",
+        "api.key",
+        "token",
+        "pgpass",
+        "lost+found",
+    ];
+    let name = entry.file_name();
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    harmless.contains(&name) || name.ends_with(".toml")
 }

@@ -156,7 +156,7 @@ The key in {folder}/api.key lets nobody in (perhaps it was revoked), and what is
 below will be refused. Move the file away; then start again, which makes another sample
 tenant, or make another key of the same tenant:
 
-  {} key create --tenant {} --role admin --write-key {folder}/api.key
+  {} key create --tenant {} --role admin --force --write-key {folder}/api.key
 ",
             program_at(folder),
             key_in(folder).map_or_else(|| "UUID".to_owned(), |key| key.tenant.to_string()),

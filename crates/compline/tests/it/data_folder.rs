@@ -108,3 +108,19 @@ fn nobody_else_reads_what_is_in_the_folder() {
         "the log holds webhooks as they came"
     );
 }
+
+#[test]
+fn a_folder_of_other_things_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.path().join("thesis.tex"), "all of it").unwrap();
+    let said = format!("{:#}", Street::at(folder.path()).make_folder().unwrap_err());
+    assert!(said.contains("holds other things"), "{said}");
+    assert_eq!(mode(folder.path()), 0o755);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    fs::remove_file(folder.path().join("thesis.tex")).unwrap();
+    Street::at(folder.path()).make_folder().unwrap();
+    assert_eq!(mode(folder.path()), 0o755, "it was there before");
+    Street::at(folder.path()).make_folder().expect("it is ours");
+}

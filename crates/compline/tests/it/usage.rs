@@ -274,3 +274,19 @@ fn a_roles_help_lists_what_it_reads() {
         assert!(help.contains("\nGlobal options:\n"), "{help}");
     }
 }
+
+/// A key must not go out in clear where the caller asked for TLS.
+#[test]
+fn a_service_is_not_reached_otherwise_than_asked() {
+    use compline::client::Client;
+    for url in [
+        "https://127.0.0.1:7401",
+        "http://me:hunter2@127.0.0.1:7401",
+        "127.0.0.1:7401",
+        "nonsense",
+    ] {
+        let said = format!("{:#}", Client::connect(url, "cpl_x").unwrap_err());
+        assert!(said.contains("is not a URL such as"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
