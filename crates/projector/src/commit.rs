@@ -87,7 +87,11 @@ pub(crate) async fn together<F: Fold>(
         .await
         .map_err(|failed| match failed {
             Failed::Transient(error) => Uncommitted::of(error),
-            failed => Uncommitted::Transient(format!("{failed:?}")),
+            Failed::FenceLost => Uncommitted::Transient("a fence was lost".to_owned()),
+            Failed::Hole(hole) => Uncommitted::Transient(format!("{hole:?}")),
+            Failed::Fold(poison) => Uncommitted::Transient(format!("{poison:?}")),
+            // Not the events: they may be many, and somebody's.
+            Failed::Refused(_, error) => Uncommitted::Transient(chain(&error)),
         })
 }
 

@@ -29,7 +29,7 @@ pub trait Fold: Send + Sync + 'static {
         rows: Self::Rows,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Called after each commit.
+    /// Called after each commit, in the task that called `store`.
     fn committed(&self) {}
 
     /// Called after a partition was claimed, and when its checkpoint was found

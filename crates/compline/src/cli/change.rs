@@ -19,7 +19,8 @@ use crate::{
 /// Of every command that changes something.
 #[derive(Debug, Args)]
 pub(super) struct Request {
-    /// A UUID; the same one again does nothing and gives the first answer
+    /// A UUID; the same call with the same one does nothing and gives the first answer. Take another
+    /// for another call
     /// [default: a new one]
     #[arg(long, value_name = "UUID")]
     pub(super) request_id: Option<Uuid>,
