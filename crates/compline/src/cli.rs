@@ -13,6 +13,7 @@ mod send;
 mod simulate;
 mod status;
 mod tenant;
+mod topics;
 mod up;
 mod wait;
 
@@ -69,8 +70,11 @@ enum Action {
     Send(send::Send),
     /// Show records of the log, decoded
     Replay(replay::Replay),
-    /// List the topics of the log and how much they hold
-    Topics(log::Topics),
+    /// List the topics of the log and how much they hold, or make and check them
+    Topics(topics::Topics),
+    /// Copy a whole log
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
     /// Role: the embedded log alone
@@ -145,6 +149,7 @@ impl Cli {
             Action::Send(send) => send.run(&target, &mut out).await?,
             Action::Replay(replay) => replay.run(&target, &mut out).await?,
             Action::Topics(topics) => topics.run(&target, &mut out).await?,
+            Action::Log(log) => log.run(&target, &mut out).await?,
             Action::Simulate(simulate) => simulate.run(&target, &mut out).await?,
         }
         out.flush()?;
