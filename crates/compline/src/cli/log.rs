@@ -1,5 +1,8 @@
 //! How the tools find the log, and `compline log`.
 
+mod copy;
+mod end;
+
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use compline_eventlog::{Log, LogConfig};
