@@ -16,7 +16,7 @@ use crate::folder::Folder;
 use crate::housekeeping;
 use crate::offsets::Offsets;
 use crate::producer_ids::ProducerIds;
-use crate::server::{self, Server};
+use crate::server::{self, Admission, Server};
 use crate::stats::{self, Counters};
 use crate::syncer::Syncer;
 use crate::topics::Topics;
@@ -254,6 +254,7 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
         coordinator: Coordinator::new(config.groups.clone(), offsets),
         producer_ids,
         syncer,
+        admission: Arc::new(Admission::new(&config.limits, counters.clone())),
         counters,
         request_memory: Arc::new(Semaphore::new(config.limits.request_memory_bytes)),
         fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),

@@ -88,6 +88,9 @@ pub struct GroupSettings {
 pub struct Limits {
     /// Connections at once; one more is closed on arrival. Default: 2 000.
     pub connections: usize,
+    /// Connections at once from one address; one more is closed on arrival. Default: no limit of
+    /// its own.
+    pub connections_per_address: usize,
     /// The longest request, bytes. A longer one closes its connection. Default: 100 MiB.
     pub request_bytes: usize,
     /// Bytes of requests held in memory at once, over all connections; when used up, reading
@@ -174,6 +177,11 @@ impl BrokerConfig {
                 limits.connections > 0,
             ),
             (
+                "limits.connections_per_address",
+                limits.connections_per_address.to_string(),
+                limits.connections_per_address > 0,
+            ),
+            (
                 "limits.request_bytes",
                 limits.request_bytes.to_string(),
                 (1..=1 << 30).contains(&limits.request_bytes),
@@ -238,6 +246,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 2_000,
+            connections_per_address: i32::MAX as usize,
             request_bytes: 100 << 20,
             request_memory_bytes: 256 << 20,
             fetch_bytes: 50 << 20,
