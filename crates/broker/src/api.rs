@@ -15,6 +15,7 @@ mod records;
 mod shape;
 mod supported;
 mod topics;
+mod transactions;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
     AlterConfigsRequest, ApiKey, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
     DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ResponseHeader,
-    SyncGroupRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    ResponseHeader, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::sync::OwnedSemaphorePermit;
@@ -165,6 +167,18 @@ async fn dispatch(
             let ask = request.decode::<InitProducerIdRequest>()?;
             request.answer_later(producer_id::init(shared, ask))
         }
+        ApiKey::DescribeProducers => {
+            let ask = request.decode::<DescribeProducersRequest>()?;
+            request.answer(transactions::describe_producers(server, ask))
+        }
+        ApiKey::DescribeTransactions => {
+            let ask = request.decode::<DescribeTransactionsRequest>()?;
+            request.answer(transactions::describe(ask))
+        }
+        ApiKey::ListTransactions => {
+            let ask = request.decode::<ListTransactionsRequest>()?;
+            request.answer(transactions::list(ask))
+        }
         ApiKey::FindCoordinator => {
             let ask = request.decode::<FindCoordinatorRequest>()?;
             request.answer(groups::find_coordinator(server, ask, version))
@@ -188,7 +202,7 @@ async fn dispatch(
         }
         ApiKey::DescribeGroups => {
             let ask = request.decode::<DescribeGroupsRequest>()?;
-            request.answer(groups::describe(server, ask))
+            request.answer(groups::describe(server, ask, version))
         }
         ApiKey::ListGroups => {
             let ask = request.decode::<ListGroupsRequest>()?;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use index::Index;
 pub(crate) use mark::{Mark, MarkFile, Point};
+pub(crate) use producers::KnownProducer;
 use producers::{Producers, Verdict};
 pub(crate) use read::Place;
 pub(crate) use recover::open;
@@ -270,6 +271,10 @@ impl Log {
 
     pub(crate) fn segments(&self) -> usize {
         self.closed.len() + 1
+    }
+
+    pub(crate) fn producers(&self) -> impl Iterator<Item = KnownProducer> {
+        self.producers.known()
     }
 
     pub(crate) fn expire_producers(&mut self, before_ms: i64) {
