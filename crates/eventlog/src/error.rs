@@ -37,7 +37,9 @@ pub enum LogError {
         found: String,
         needed: String,
     },
-    #[error("topics are to have {replication} replicas, and there are {brokers} brokers")]
+    #[error(
+        "topics are to have {replication} replicas (log.replication), and there are {brokers} brokers"
+    )]
     TooFewBrokers { replication: u16, brokers: usize },
     #[error("{topic}/{partition} is not a partition")]
     NoPartition { topic: Topic, partition: Partition },
