@@ -1,7 +1,11 @@
 //! One end of a copy: brokers that run, a street that runs, or a folder in which
 //! none does and whose log is opened here.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use anyhow::{Context as _, Result, bail};
 use compline_broker::{Broker, BrokerConfig, RunningBroker};
@@ -107,10 +111,10 @@ impl End {
         })
     }
 
-    async fn folder(folder: &PathBuf, street: &Street, cluster: &LogConfig) -> Result<Self> {
+    async fn folder(folder: &Path, street: &Street, cluster: &LogConfig) -> Result<Self> {
         // A log alone, as the broker's role keeps it.
         let (lock, log) = match is_log(folder) {
-            true => (None, folder.clone()),
+            true => (None, folder.to_path_buf()),
             false => match street.find()? {
                 Found::Running(running) => {
                     let mut config = LogConfig::new(&running.addresses.kafka);
