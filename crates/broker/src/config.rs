@@ -71,7 +71,8 @@ pub struct TopicDefaults {
     pub max_message_bytes: u32,
 }
 
-/// Consumer groups, under Kafka's names.
+/// Consumer groups, under Kafka's names. What they commit is kept until it is deleted, with the
+/// group or its topic (Kafka: a week after the last member left, `offsets.retention.minutes`).
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
     /// `group.initial.rebalance.delay.ms`: how long the first member of an empty group waits for

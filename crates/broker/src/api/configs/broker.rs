@@ -92,6 +92,8 @@ fn values(server: &Server) -> Vec<(&'static str, String)> {
         ("node.id", config.node_id.to_string()),
         ("num.partitions", topics.partitions.to_string()),
         ("offset.metadata.max.bytes", LONGEST_METADATA.to_string()),
+        // Committed offsets do not expire.
+        ("offsets.retention.minutes", i32::MAX.to_string()),
         (
             "queued.max.request.bytes",
             limits.request_memory_bytes.to_string(),
