@@ -8,7 +8,7 @@
 //! last are synced, and so are their names; `synced` never moves back.
 
 mod index;
-mod mark;
+pub(crate) mod mark;
 mod producers;
 mod read;
 mod recover;
@@ -21,12 +21,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use index::Index;
+pub(crate) use index::Index;
 pub(crate) use mark::{Mark, MarkFile, Point};
-pub(crate) use producers::KnownProducer;
-use producers::{Producers, Verdict};
+use producers::Verdict;
+pub(crate) use producers::{KnownProducer, Producers};
 pub(crate) use read::Place;
-pub(crate) use recover::open;
+pub(crate) use recover::{bases, open, snapshots};
 
 use crate::Error;
 use crate::batch::{Header, Stamp};
@@ -402,10 +402,10 @@ impl Closed {
     }
 }
 
-fn segment_path(folder: &Path, base: i64) -> PathBuf {
+pub(crate) fn segment_path(folder: &Path, base: i64) -> PathBuf {
     folder.join(format!("{base:020}.log"))
 }
 
-fn producers_path(folder: &Path, offset: i64) -> PathBuf {
+pub(crate) fn producers_path(folder: &Path, offset: i64) -> PathBuf {
     folder.join(format!("{offset:020}.producers"))
 }

@@ -3,6 +3,7 @@
 mod account;
 mod activity;
 mod ads;
+mod broker;
 mod change;
 mod key;
 mod list;
@@ -77,9 +78,12 @@ enum Action {
     Log(log::LogCommand),
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
-    /// Role: the embedded log alone
+    /// Role: the embedded log alone; or look into its folder, or repair it
     #[command(after_help = MORE, after_long_help = of_role(RoleName::Broker))]
-    Broker,
+    Broker {
+        #[command(subcommand)]
+        command: Option<broker::BrokerCommand>,
+    },
     /// Role: webhooks in
     #[command(after_help = MORE, after_long_help = of_role(RoleName::Ingress))]
     Ingress,
@@ -129,7 +133,7 @@ impl Cli {
         let mut out = Output::new(json);
         match command {
             Action::Up(up) => up.run(&target, &mut out).await?,
-            Action::Broker => role::run(RoleName::Broker, &target).await?,
+            Action::Broker { command } => broker::run(command, &target, &mut out).await?,
             Action::Ingress => role::run(RoleName::Ingress, &target).await?,
             Action::Engine { name } => role::run(RoleName::Engine(name), &target).await?,
             Action::Projector { name } => role::run(RoleName::Projector(name), &target).await?,

@@ -47,6 +47,7 @@ pub(crate) struct KnownProducer {
     pub(crate) id: i64,
     pub(crate) epoch: i16,
     pub(crate) last_sequence: i32,
+    pub(crate) last_offset: i64,
     pub(crate) seen_ms: i64,
 }
 
@@ -136,6 +137,10 @@ impl Producers {
             id,
             epoch: producer.epoch,
             last_sequence: producer.batches.back().map_or(-1, |sent| sent.last),
+            last_offset: producer
+                .batches
+                .back()
+                .map_or(-1, |sent| sent.next_offset - 1),
             seen_ms: producer.seen_ms,
         })
     }

@@ -404,8 +404,13 @@ fn open_producers(
 }
 
 /// The offsets of the snapshots of producer state in a folder, in order.
-pub(super) fn snapshots(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
+pub(crate) fn snapshots(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
     numbers(disk, folder, ".producers")
+}
+
+/// The first offsets of the segments in a folder, in order.
+pub(crate) fn bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
+    numbers(disk, folder, ".log")
 }
 
 /// The numbers that name the files of one kind, in order. Other names are left alone.

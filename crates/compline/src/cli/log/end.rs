@@ -165,7 +165,7 @@ impl fmt::Display for End {
 }
 
 /// Whether the folder is the embedded log's own.
-fn is_log(folder: &std::path::Path) -> bool {
+fn is_log(folder: &Path) -> bool {
     folder.join("format").is_file()
 }
 
