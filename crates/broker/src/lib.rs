@@ -43,4 +43,6 @@ mod topics;
 pub use broker::{Broker, Monitor, RunningBroker};
 pub use config::{Advertised, BrokerConfig, GroupSettings, Limits, SyncMode, TopicDefaults};
 pub use error::Error;
-pub use stats::{GroupStats, LATENCY_BOUNDS, Latency, PartitionStats, Stats, TopicStats};
+pub use stats::{
+    CallStats, ErrorStats, GroupStats, LATENCY_BOUNDS, Latency, PartitionStats, Stats, TopicStats,
+};

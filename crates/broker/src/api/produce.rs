@@ -75,7 +75,10 @@ pub(super) async fn produce(
             Some(refusal) => Err(BadRequest::Unacknowledged {
                 code: refusal.error.code(),
             }),
-            None => Ok(None),
+            None => {
+                request.count();
+                Ok(None)
+            }
         };
     }
     // The records are in the log; only the acknowledgement is left to wait for.

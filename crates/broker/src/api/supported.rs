@@ -4,7 +4,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse};
 
-struct Supported {
+pub(super) struct Supported {
     key: ApiKey,
     oldest: i16,
     newest: i16,
@@ -23,7 +23,7 @@ const fn api(key: ApiKey, oldest: i16, newest: i16, shape: &'static str) -> Supp
 
 /// Transactions, the newer group protocols, ACLs, quotas and replication are not here: clients
 /// find that out by asking for the versions, as they do with a Kafka that lacks them.
-const SUPPORTED: [Supported; 30] = [
+pub(super) const SUPPORTED: [Supported; 30] = [
     api(ApiKey::Produce, 3, 9, "Shi{s{iB}}"),
     api(
         ApiKey::Fetch,
@@ -63,6 +63,17 @@ const SUPPORTED: [Supported; 30] = [
 
 fn find(key: ApiKey) -> Option<&'static Supported> {
     SUPPORTED.iter().find(|api| api.key == key)
+}
+
+/// Where a kind of requests stands among all.
+pub(super) fn place(key: ApiKey) -> usize {
+    let found = SUPPORTED.iter().position(|api| api.key == key);
+    found.expect("a request that was taken is one of those that there are")
+}
+
+/// What Kafka calls the kind of requests in this place.
+pub(crate) fn call_name(place: usize) -> String {
+    format!("{:?}", SUPPORTED[place].key)
 }
 
 pub(super) fn is_known(key: ApiKey) -> bool {

@@ -11,3 +11,4 @@ mod inspect;
 mod produce;
 mod raw;
 mod restart;
+mod stats;
