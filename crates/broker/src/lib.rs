@@ -10,7 +10,8 @@
 //!   high watermark is the synced end.
 //! - A failed sync stops the broker. It never goes on as if nothing had happened.
 //! - A producer id is never given twice.
-//! - Only what was never acknowledged is ever cut. Damage is refused and named, not repaired.
+//! - Only what was never acknowledged is ever cut. Damage is refused and named; what to do about it
+//!   is for a person, who has [`inspect`] and [`repair`].
 //!
 //! It knows nothing of replication, transactions, authentication or encryption, of what is in a
 //! record, or of the program around it; statistics are a plain snapshot ([`Monitor::stats`]).
@@ -46,3 +47,8 @@ pub use error::Error;
 pub use stats::{
     CallStats, ErrorStats, GroupStats, LATENCY_BOUNDS, Latency, PartitionStats, Stats, TopicStats,
 };
+
+/// The example in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

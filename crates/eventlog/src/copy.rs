@@ -38,8 +38,8 @@ pub use self::{
 };
 use crate::{Bounds, Log, LogConfig, LogError, Mend, Survey};
 
-/// Partitions that are worked on at the same time. Each has at most 16 MiB fetched
-/// and 32 MiB on its way.
+/// Partitions that are worked on at the same time. Each has at most 8 MiB fetched
+/// from each side, and 8 MiB on its way.
 const AT_ONCE: usize = 3;
 
 /// One partition of the copy.

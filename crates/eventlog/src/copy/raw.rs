@@ -42,8 +42,8 @@ impl RawReader {
                 .set("enable.partition.eof", "true")
                 .set("fetch.wait.max.ms", "50")
                 .set("max.partition.fetch.bytes", "4194304")
-                .set("queued.max.messages.kbytes", "16384")
-                .set("queued.min.messages", "1000000")
+                .set("queued.max.messages.kbytes", "8192")
+                .set("queued.min.messages", "20000")
                 .set("fetch.queue.backoff.ms", "1");
             let consumer: StreamConsumer<Quiet> = settings.create_with_context(Quiet)?;
             let mut list = TopicPartitionList::with_capacity(1);

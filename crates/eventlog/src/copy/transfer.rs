@@ -15,8 +15,8 @@ use super::{Copier, CopyError, Place, Side, raw};
 use crate::{Log, LogError, TopicSpec, context::Quiet};
 
 /// Of one partition, sent and not acknowledged yet.
-const MOST_BYTES: usize = 32 << 20;
-const MOST_RECORDS: usize = 50_000;
+const MOST_BYTES: usize = 8 << 20;
+const MOST_RECORDS: usize = 20_000;
 
 pub(super) enum Kind {
     Records,
