@@ -46,8 +46,10 @@ pub(super) fn settings(spec: &TopicSpec, replication: u16) -> Vec<(&'static str,
         ("max.message.bytes", spec.max_batch_bytes().to_string()),
         ("message.timestamp.type", "CreateTime".to_owned()),
     ];
+    // The brokers' own default may be more than there are replicas.
+    let in_sync = replication.min(2).to_string();
+    settings.push(("min.insync.replicas", in_sync));
     if replication > 1 {
-        settings.push(("min.insync.replicas", "2".to_owned()));
         settings.push(("unclean.leader.election.enable", "false".to_owned()));
     }
     settings
@@ -128,18 +130,24 @@ pub(super) fn differences(
             harmless(found == "producer")
         }),
     ];
-    for (setting, needed, judge) in checks {
+    for (setting, value, judge) in checks {
         // A broker that does not know a setting does not do what it is about.
-        let Some(value) = (found.setting)(setting) else {
+        let Some(found) = (found.setting)(setting) else {
             continue;
         };
-        let verdict = judge(&value);
+        let verdict = judge(&found);
         if verdict != Verdict::Right {
             all.push(Difference {
                 setting,
-                found: value,
-                mend: Some(needed.clone()),
-                needed,
+                found,
+                needed: match (setting, verdict) {
+                    ("max.message.bytes", Verdict::Breaks) => format!("{value} or more"),
+                    ("retention.ms", Verdict::Breaks) if expected_ms >= 0 => {
+                        format!("{value} or more")
+                    }
+                    _ => value.clone(),
+                },
+                mend: Some(value),
                 breaks: verdict == Verdict::Breaks,
                 mended: false,
             });
@@ -244,8 +252,7 @@ mod tests {
             let changed = changed.iter().find(|(key, _)| *key == name);
             let value = changed.map(|(_, value)| (*value).to_owned());
             let made = made.iter().find(|(key, _)| *key == name);
-            let default = (name == "min.insync.replicas").then(|| "1".to_owned());
-            value.or(made.map(|(_, value)| value.clone())).or(default)
+            value.or(made.map(|(_, value)| value.clone()))
         };
         let found = Found {
             partitions: spec.partitions,
