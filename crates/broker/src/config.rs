@@ -27,6 +27,12 @@ pub struct BrokerConfig {
     pub sync_threads: usize,
     /// Whether metadata requests and producers make topics that are missing. Default: false.
     pub auto_create_topics: bool,
+    /// Kafka's `producer.id.expiration.ms`: how long a partition remembers an idempotent producer
+    /// that is silent, and so knows its duplicates. Default: a day.
+    pub producer_id_expiration: Duration,
+    /// Kafka's `log.cleaner.backoff.ms`: how often is looked for topics to compact, at least 1 ms.
+    /// Default: 15 s.
+    pub compaction_interval: Duration,
     /// What a topic gets when its creator does not say.
     pub topics: TopicDefaults,
     /// Consumer groups.
@@ -126,6 +132,8 @@ impl BrokerConfig {
             sync: SyncMode::Group,
             sync_threads: 6,
             auto_create_topics: false,
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            compaction_interval: Duration::from_secs(15),
             topics: TopicDefaults::default(),
             groups: GroupSettings::default(),
             limits: Limits::default(),
@@ -141,6 +149,11 @@ impl BrokerConfig {
                 "sync_threads",
                 self.sync_threads.to_string(),
                 (1..=64).contains(&self.sync_threads),
+            ),
+            (
+                "compaction_interval",
+                format!("{:?}", self.compaction_interval),
+                self.compaction_interval >= Duration::from_millis(1),
             ),
             (
                 "topics.partitions",

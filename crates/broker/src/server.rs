@@ -19,6 +19,7 @@ use crate::BrokerConfig;
 use crate::config::Advertised;
 use crate::coordinator::Coordinator;
 use crate::folder::Folder;
+use crate::housekeeping::Door;
 use crate::producer_ids::ProducerIds;
 use crate::stats::Counters;
 use crate::syncer::Syncer;
@@ -34,8 +35,8 @@ pub(crate) struct Server {
     pub(crate) advertised: Advertised,
     /// Given back when the broker has closed, or with the last one who could still write to it.
     pub(crate) folder: Mutex<Option<Folder>>,
-    /// True when nothing may be tidied any more.
-    pub(crate) closed: Mutex<bool>,
+    /// What housekeeping goes through for each of its rounds.
+    pub(crate) door: Door,
     pub(crate) cluster_id: String,
     pub(crate) topics: Topics,
     pub(crate) coordinator: Coordinator,

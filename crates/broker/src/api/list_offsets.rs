@@ -85,24 +85,11 @@ async fn look_up(log: Arc<Partition>, timestamp: i64) -> Result<Position, Respon
 }
 
 fn by_time(log: &Partition, timestamp: i64) -> io::Result<Position> {
-    let places = {
-        let log = log.log();
-        let timestamp = if timestamp == NEWEST {
-            log.newest()
-        } else {
-            timestamp
-        };
-        (timestamp >= 0).then(|| (timestamp, log.locate_time(timestamp)))
+    let found = match timestamp {
+        NEWEST => log.newest()?,
+        _ => log.find_time(timestamp)?,
     };
-    let Some((timestamp, places)) = places else {
-        return Ok((-1, -1));
-    };
-    for place in places {
-        if let Some(found) = place.find_time(timestamp)? {
-            return Ok((found.offset, found.timestamp));
-        }
-    }
-    Ok((-1, -1))
+    Ok(found.map_or((-1, -1), |found| (found.offset, found.timestamp)))
 }
 
 /// There is one epoch, and it ends where the log ends.

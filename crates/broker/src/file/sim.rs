@@ -21,6 +21,8 @@ struct State {
     /// Bytes that can still be written before the disk is full.
     room: Option<u64>,
     syncs: u64,
+    /// Calls that are still carried out.
+    calls_left: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,6 +77,53 @@ impl SimDisk {
         })))
     }
 
+    /// What the next process finds after the one that used the disk was killed.
+    pub(crate) fn kill(&self) -> SimDisk {
+        let state = self.state();
+        let survive = |node: &Node| match node {
+            Node::Dir => Node::Dir,
+            Node::File(content) => {
+                let content = content.lock().unwrap();
+                Node::File(Arc::new(Mutex::new(Content {
+                    bytes: content.bytes.clone(),
+                    durable: content.durable.clone(),
+                })))
+            }
+        };
+        let names = |names: &BTreeMap<PathBuf, Node>| {
+            let names = names.iter();
+            names
+                .map(|(path, node)| (path.clone(), survive(node)))
+                .collect()
+        };
+        SimDisk(Arc::new(Mutex::new(State {
+            durable_names: names(&state.durable_names),
+            names: names(&state.names),
+            ..State::default()
+        })))
+    }
+
+    /// Stops everything at the call after `calls` more.
+    pub(crate) fn stop_after(&self, calls: Option<u64>) {
+        self.state().calls_left = calls.map(|calls| calls + 1);
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.state().calls_left == Some(0)
+    }
+
+    /// The state for a call that is to be carried out.
+    fn meet(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        if let Some(left) = &mut state.calls_left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Err(io::Error::other("the disk has stopped"));
+            }
+        }
+        Ok(state)
+    }
+
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.state().fail_syncs = fail;
     }
@@ -101,7 +150,7 @@ fn missing() -> io::Error {
 
 impl Disk for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.meet()?;
         for folder in path.ancestors() {
             state.names.entry(folder.to_owned()).or_insert(Node::Dir);
         }
@@ -109,7 +158,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let state = self.meet()?;
         if !state.names.contains_key(path) {
             return Err(missing());
         }
@@ -123,7 +172,7 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.state();
+        let mut state = self.meet()?;
         let content = match state.names.get(path) {
             Some(Node::File(content)) => content.clone(),
             Some(Node::Dir) => return Err(io::ErrorKind::IsADirectory.into()),
@@ -145,7 +194,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.meet()?;
         let moved: Vec<_> = state
             .names
             .keys()
@@ -169,7 +218,7 @@ impl Disk for SimDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.state()
+        self.meet()?
             .names
             .remove(path)
             .map(|_| ())
@@ -177,12 +226,12 @@ impl Disk for SimDisk {
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.state().names.retain(|name, _| !name.starts_with(path));
+        self.meet()?.names.retain(|name, _| !name.starts_with(path));
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.meet()?;
         if state.fail_syncs {
             return Err(io::Error::other("sync failed"));
         }
@@ -260,6 +309,7 @@ impl DiskFile for SimFile {
     }
 
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        drop(self.disk.meet()?);
         let wanted = parts.iter().map(|part| part.len()).sum();
         let room = self.take_room(wanted);
         let all: Vec<u8> = parts
@@ -276,22 +326,32 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        drop(self.disk.meet()?);
+        let size = self.content.lock().unwrap().bytes.len();
+        let growth = (position as usize + bytes.len()).saturating_sub(size);
+        let room = self.take_room(growth);
+        let written = bytes.len() - (growth - room);
         let mut content = self.content.lock().unwrap();
-        let end = position as usize + bytes.len();
+        let end = position as usize + written;
         if content.bytes.len() < end {
             content.bytes.resize(end, 0);
         }
-        content.bytes[position as usize..end].copy_from_slice(bytes);
-        Ok(())
+        content.bytes[position as usize..end].copy_from_slice(&bytes[..written]);
+        if room < growth {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
+        drop(self.disk.meet()?);
         self.content.lock().unwrap().bytes.resize(size as usize, 0);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.state();
+        let mut state = self.disk.meet()?;
         if state.fail_syncs {
             return Err(io::Error::other("sync failed"));
         }
