@@ -45,7 +45,7 @@ pub(crate) async fn keep(server: Arc<Server>) {
     }
 }
 
-fn sync_marks(server: &Server) -> Result<(), Error> {
+pub(crate) fn sync_marks(server: &Server) -> Result<(), Error> {
     for topic in server.topics.all() {
         for partition in &topic.partitions {
             match partition.sync_mark() {
@@ -57,7 +57,7 @@ fn sync_marks(server: &Server) -> Result<(), Error> {
     server.coordinator.offsets.log().sync_mark()
 }
 
-fn tidy(server: &Server) -> Result<(), Error> {
+pub(crate) fn tidy(server: &Server) -> Result<(), Error> {
     let now = now_ms();
     for topic in server.topics.all() {
         for partition in &topic.partitions {

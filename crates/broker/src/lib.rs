@@ -22,18 +22,22 @@
 mod api;
 mod batch;
 mod broker;
+mod clock;
 mod config;
 mod coordinator;
 mod error;
 mod file;
 mod folder;
 mod group;
+mod guard;
 mod housekeeping;
 mod log;
 mod offsets;
 mod partition;
 mod producer_ids;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod stats;
 mod syncer;
 mod topics;

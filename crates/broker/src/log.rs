@@ -30,6 +30,7 @@ pub(crate) use recover::open;
 use crate::Error;
 use crate::batch::{Header, Stamp};
 use crate::file::{self, Disk, DiskFile, Mode};
+use crate::guard::{self, Guard};
 
 /// Settings of a topic that its logs need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,17 +126,18 @@ impl Log {
                 offset,
                 next_offset,
             } => {
+                let waits = guard::holds(Guard::DuplicateWaits);
                 return Ok(Appended {
                     offset,
-                    next_offset,
+                    next_offset: if waits { next_offset } else { 0 },
                     append_time: None,
                     duplicate: true,
                 });
             }
         }
-        if self.broken {
+        if self.broken || self.sync_failed {
             return Err(AppendError::Disk(io::Error::other(
-                "an earlier append failed half-way",
+                "an earlier append failed half-way, or a sync",
             )));
         }
         if self.is_full(batch.len(), settings, now_ms) {
@@ -363,7 +365,11 @@ impl Active {
             .open(&path, Mode::Append)
             .map_err(Error::io("create", &path))?;
         // A roll that failed half-way may have left one.
-        file.truncate(0).map_err(Error::io("truncate", &path))?;
+        if let Err(error) = file.truncate(0) {
+            // Nor may this one: the active segment goes on, and would end behind it.
+            let _ = disk.remove_file(&path);
+            return Err(Error::io("truncate", &path)(error));
+        }
         Ok(Active {
             base,
             next_offset: base,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::batch::Header;
 use crate::file::Disk;
+use crate::guard::{self, Guard};
 use crate::log::{self, AppendError, Appended, Log, LogSettings, MarkFile};
 use crate::stats::PartitionStats;
 use crate::{Error, SyncMode};
@@ -45,7 +46,9 @@ impl Partition {
     ) -> Result<Partition, Error> {
         let (log, mark) = log::open(disk, folder, clean, now_ms)?;
         // What was recovered is synced by now, and the mark must say so before anyone sees it.
+        // Both places are written here, so that no later write needs room on a full disk.
         mark.write(&log.mark(), 0)?;
+        mark.write(&log.mark(), 1)?;
         mark.sync()?;
         Ok(Partition {
             folder: folder.to_owned(),
@@ -53,7 +56,7 @@ impl Partition {
             watermark: watch::Sender::new(log.synced().offset),
             log: Mutex::new(log),
             mark,
-            mark_turn: Mutex::new(1),
+            mark_turn: Mutex::new(2),
             queued: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
         })
@@ -79,7 +82,7 @@ impl Partition {
     ) -> Result<Appended, AppendError> {
         let mut log = self.log();
         let appended = log.append(batch, header, settings, now_ms)?;
-        if self.mode == SyncMode::Relaxed {
+        if self.mode == SyncMode::Relaxed || !guard::holds(Guard::SyncedHighWatermark) {
             let end = log.end();
             log.set_synced(end);
             self.show(&log);
@@ -191,8 +194,10 @@ impl Partition {
             self.show(&log);
             retired
         };
-        self.write_mark()?;
-        self.mark.sync()?;
+        if guard::holds(Guard::StartDurableFirst) {
+            self.write_mark()?;
+            self.mark.sync()?;
+        }
         for segment in retired {
             segment.remove()?;
         }
