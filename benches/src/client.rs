@@ -6,6 +6,7 @@
 
 mod flood;
 mod http;
+mod log;
 mod reads;
 mod watch;
 
@@ -20,6 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 
 pub(crate) use flood::Flood;
 pub(crate) use http::BODY_BYTES_ABOUT;
+pub(crate) use log::{LogLoad, LogLoaded, PARTITIONS, RECORD_BYTES};
 pub(crate) use reads::Reads;
 pub(crate) use watch::{Watch, Watched};
 
@@ -28,6 +30,7 @@ pub(crate) enum Order {
     Flood(Flood),
     Reads(Reads),
     Watch(Watch),
+    LogLoad(LogLoad),
 }
 
 /// What a client process can be asked to do.
@@ -76,6 +79,7 @@ pub(crate) fn main() -> Result<()> {
             Order::Flood(flood) => serde_json::to_vec(&flood.run().await?)?,
             Order::Reads(reads) => serde_json::to_vec(&reads.run().await?)?,
             Order::Watch(watch) => serde_json::to_vec(&watch.run().await?)?,
+            Order::LogLoad(load) => serde_json::to_vec(&load.run().await?)?,
         })
     })?;
     io::stdout().lock().write_all(&answer)?;
@@ -97,5 +101,11 @@ impl From<Reads> for Order {
 impl From<Watch> for Order {
     fn from(watch: Watch) -> Self {
         Order::Watch(watch)
+    }
+}
+
+impl From<LogLoad> for Order {
+    fn from(load: LogLoad) -> Self {
+        Order::LogLoad(load)
     }
 }

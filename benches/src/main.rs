@@ -14,6 +14,7 @@
 mod ads;
 mod client;
 mod house;
+mod log;
 mod machine;
 mod measure;
 mod pace;
@@ -48,6 +49,10 @@ struct Cli {
     /// Where log and database lie meanwhile; their disk is part of what is measured
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
+    #[arg(long, default_value_t = 0, hide = true)]
+    port: u16,
+    #[arg(long, hide = true)]
+    relaxed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,7 +61,15 @@ enum What {
     Project,
     Read,
     Visible,
+    /// The embedded log beside Apache Kafka, which needs Java and Maven
+    Log,
+    /// What syncing costs the embedded log
+    GroupCommit,
+    /// All of these
     All,
+    /// The embedded log, alone in a process.
+    #[value(hide = true)]
+    Broker,
     /// The client process: an order comes on standard input.
     #[value(hide = true)]
     Client,
@@ -90,6 +103,7 @@ fn main() -> ExitCode {
         .init();
     let ended = match cli.what {
         What::Client => client::main(),
+        What::Broker => serve_log(&cli),
         _ => measure_until_interrupted(&cli),
     };
     match ended {
@@ -118,6 +132,11 @@ fn measure_until_interrupted(cli: &Cli) -> Result<()> {
     })
 }
 
+fn serve_log(cli: &Cli) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("a runtime")?;
+    runtime.block_on(log::serve(&cli.folder, cli.port, cli.relaxed))
+}
+
 async fn measure(cli: &Cli) -> Result<Report> {
     let setting = Setting {
         folder: cli.folder.clone(),
@@ -136,6 +155,14 @@ async fn measure(cli: &Cli) -> Result<Report> {
     }
     if wanted(What::Visible) {
         report.add(visible::measure(&setting).await.context("visible")?);
+    }
+    if wanted(What::GroupCommit) {
+        report.add(log::group_commit(&setting).await.context("group-commit")?);
+    }
+    if wanted(What::Log) {
+        for row in log::beside_kafka(&setting).await.context("log")? {
+            report.add(row);
+        }
     }
     Ok(report)
 }

@@ -4,6 +4,7 @@
 //! request is to change, in the order in which requests came, and then gives an [`Answer`].
 
 mod configs;
+mod error_codes;
 mod fetch;
 mod groups;
 mod list_offsets;
@@ -15,26 +16,37 @@ mod records;
 mod shape;
 mod supported;
 mod topics;
+mod transactions;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
     AlterConfigsRequest, ApiKey, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
     DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ResponseHeader,
-    SyncGroupRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    ResponseHeader, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::sync::OwnedSemaphorePermit;
 
+use error_codes::ErrorCodes;
+pub(crate) use supported::call_name;
+
 pub(crate) use crate::clock::now_ms;
+
 use crate::server::frame::RequestFrame;
 use crate::server::{Answer, Frame, Peer, Server};
+use crate::stats::Counters;
+
+/// How many kinds of requests there are.
+pub(crate) const CALLS: usize = supported::SUPPORTED.len();
 
 /// Why a request closes its connection.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +74,9 @@ pub(crate) struct Request {
     peer: Peer,
     body: Bytes,
     memory: Option<OwnedSemaphorePermit>,
+    /// When it had been read.
+    since: Instant,
+    counters: Arc<Counters>,
 }
 
 /// Begins a request. `None` is the answer of one that wants none.
@@ -70,7 +85,7 @@ pub(crate) async fn begin(
     peer: Peer,
     frame: RequestFrame,
 ) -> Result<Option<Answer>, BadRequest> {
-    let mut request = Request::parse(frame, peer)?;
+    let mut request = Request::parse(frame, peer, &server.counters)?;
     let version = request.version;
     if !supported::is_supported(request.key, version) {
         return match request.key {
@@ -165,6 +180,18 @@ async fn dispatch(
             let ask = request.decode::<InitProducerIdRequest>()?;
             request.answer_later(producer_id::init(shared, ask))
         }
+        ApiKey::DescribeProducers => {
+            let ask = request.decode::<DescribeProducersRequest>()?;
+            request.answer(transactions::describe_producers(server, ask))
+        }
+        ApiKey::DescribeTransactions => {
+            let ask = request.decode::<DescribeTransactionsRequest>()?;
+            request.answer(transactions::describe(ask))
+        }
+        ApiKey::ListTransactions => {
+            let ask = request.decode::<ListTransactionsRequest>()?;
+            request.answer(transactions::list(ask))
+        }
         ApiKey::FindCoordinator => {
             let ask = request.decode::<FindCoordinatorRequest>()?;
             request.answer(groups::find_coordinator(server, ask, version))
@@ -188,7 +215,7 @@ async fn dispatch(
         }
         ApiKey::DescribeGroups => {
             let ask = request.decode::<DescribeGroupsRequest>()?;
-            request.answer(groups::describe(server, ask))
+            request.answer(groups::describe(server, ask, version))
         }
         ApiKey::ListGroups => {
             let ask = request.decode::<ListGroupsRequest>()?;
@@ -216,7 +243,11 @@ async fn dispatch(
 }
 
 impl Request {
-    fn parse(frame: RequestFrame, peer: Peer) -> Result<Request, BadRequest> {
+    fn parse(
+        frame: RequestFrame,
+        peer: Peer,
+        counters: &Arc<Counters>,
+    ) -> Result<Request, BadRequest> {
         let mut body = frame.bytes;
         if body.len() < 8 {
             return Err(BadRequest::NoHeader);
@@ -246,6 +277,8 @@ impl Request {
             peer,
             body,
             memory: frame.memory,
+            since: Instant::now(),
+            counters: counters.clone(),
         })
     }
 
@@ -258,22 +291,30 @@ impl Request {
     }
 
     /// An answer that is known already.
-    fn answer<T: Encodable + HeaderVersion + Send + 'static>(self, response: T) -> Answer {
+    fn answer<T: Response>(self, response: T) -> Answer {
         let frame = self.frame(&response);
         Box::pin(async move { frame })
     }
 
     /// An answer that is worked out when its turn has come.
-    fn answer_later<T: Encodable + HeaderVersion + Send + 'static>(
+    fn answer_later<T: Response>(
         self,
         response: impl Future<Output = T> + Send + 'static,
     ) -> Answer {
         Box::pin(async move { self.frame(&response.await) })
     }
 
+    /// Counts it as dealt with.
+    fn count(&self) {
+        let call = supported::place(self.key);
+        self.counters.count_call(call, self.since.elapsed());
+    }
+
     /// Empty, which ends the connection, if the answer cannot be said in this version; that would
     /// be a mistake of the handler's.
-    fn frame<T: Encodable + HeaderVersion>(&self, response: &T) -> Frame {
+    fn frame<T: Response>(&self, response: &T) -> Frame {
+        self.counters.count_errors(response.error_codes());
+        self.count();
         let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
         let mut bytes = BytesMut::with_capacity(256);
         bytes.put_u32(0);
@@ -295,6 +336,11 @@ impl Request {
         }
     }
 }
+
+/// What can be sent back.
+trait Response: Encodable + HeaderVersion + ErrorCodes + Send + 'static {}
+
+impl<T: Encodable + HeaderVersion + ErrorCodes + Send + 'static> Response for T {}
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())

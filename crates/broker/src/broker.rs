@@ -13,10 +13,10 @@ use crate::config::Advertised;
 use crate::coordinator::{Coordinator, TICK};
 use crate::file::{Disk, RealDisk};
 use crate::folder::Folder;
-use crate::housekeeping;
+use crate::housekeeping::{self, Door};
 use crate::offsets::Offsets;
 use crate::producer_ids::ProducerIds;
-use crate::server::{self, Server};
+use crate::server::{self, Admission, Server};
 use crate::stats::{self, Counters};
 use crate::syncer::Syncer;
 use crate::topics::Topics;
@@ -77,6 +77,7 @@ impl Broker {
         let mut failure = server.syncer.failure();
         let serving = server::serve(server.clone(), listener, stopped);
         let mut keeping = std::pin::pin!(housekeeping::keep(server.clone()));
+        let mut compacting = std::pin::pin!(housekeeping::keep_compacting(server.clone()));
         let mut ticking = std::pin::pin!(tick(server.clone()));
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
@@ -85,11 +86,13 @@ impl Broker {
             // None of these ends by itself.
             () = &mut serving => {}
             () = &mut keeping => {}
+            () = &mut compacting => {}
             () = &mut ticking => {}
         }
         let reason = failure.borrow().clone();
         if let Some(error) = reason {
             // Nobody gets an answer any more: the connections are cut with `serving`.
+            server.door.begin_closing();
             server.syncer.stop();
             return Err(as_own(error));
         }
@@ -289,11 +292,12 @@ impl Stores {
             advertised: advertised(&config, local_addr),
             cluster_id: folder.cluster_id.clone(),
             folder: Mutex::new(Some(folder)),
-            closed: Mutex::new(false),
+            door: Door::default(),
             topics,
             coordinator: Coordinator::new(config.groups.clone(), offsets),
             producer_ids,
             syncer,
+            admission: Arc::new(Admission::new(&config.limits, counters.clone())),
             counters,
             request_memory: Arc::new(Semaphore::new(config.limits.request_memory_bytes)),
             fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
@@ -332,7 +336,7 @@ async fn tick(server: Arc<Server>) {
 
 /// Ends the threads, leaves a folder that needs no recovery, and gives it back.
 pub(crate) fn close(server: &Server) -> Result<(), Error> {
-    *server.closed.lock().expect("no holder panics") = true;
+    server.door.close();
     server.syncer.stop();
     let folder = server.folder.lock().expect("no holder panics").take();
     let failed = server.syncer.failure().borrow().clone();
@@ -399,7 +403,7 @@ mod tests {
                 }],
                 1,
             );
-            let header = batch::check(&batch, 1 << 20).unwrap();
+            let header = batch::check(&batch, 1 << 20, false).unwrap();
             let appended = topic.partitions[0].append(&batch, header, &topic.log_settings, 1);
             server.syncer.enqueue(&topic.partitions[0]);
             appended.unwrap().next_offset

@@ -27,6 +27,12 @@ pub struct BrokerConfig {
     pub sync_threads: usize,
     /// Whether metadata requests and producers make topics that are missing. Default: false.
     pub auto_create_topics: bool,
+    /// Kafka's `producer.id.expiration.ms`: how long a partition remembers an idempotent producer
+    /// that is silent, and so knows its duplicates. Default: a day.
+    pub producer_id_expiration: Duration,
+    /// Kafka's `log.cleaner.backoff.ms`: how often is looked for topics to compact, at least 1 ms.
+    /// Default: 15 s.
+    pub compaction_interval: Duration,
     /// What a topic gets when its creator does not say.
     pub topics: TopicDefaults,
     /// Consumer groups.
@@ -71,7 +77,8 @@ pub struct TopicDefaults {
     pub max_message_bytes: u32,
 }
 
-/// Consumer groups, under Kafka's names.
+/// Consumer groups, under Kafka's names. What they commit is kept until it is deleted, with the
+/// group or its topic (Kafka: a week after the last member left, `offsets.retention.minutes`).
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
     /// `group.initial.rebalance.delay.ms`: how long the first member of an empty group waits for
@@ -88,6 +95,9 @@ pub struct GroupSettings {
 pub struct Limits {
     /// Connections at once; one more is closed on arrival. Default: 2 000.
     pub connections: usize,
+    /// Connections at once from one address; one more is closed on arrival. Default: no limit of
+    /// its own.
+    pub connections_per_address: usize,
     /// The longest request, bytes. A longer one closes its connection. Default: 100 MiB.
     pub request_bytes: usize,
     /// Bytes of requests held in memory at once, over all connections; when used up, reading
@@ -122,6 +132,8 @@ impl BrokerConfig {
             sync: SyncMode::Group,
             sync_threads: 6,
             auto_create_topics: false,
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            compaction_interval: Duration::from_secs(15),
             topics: TopicDefaults::default(),
             groups: GroupSettings::default(),
             limits: Limits::default(),
@@ -137,6 +149,11 @@ impl BrokerConfig {
                 "sync_threads",
                 self.sync_threads.to_string(),
                 (1..=64).contains(&self.sync_threads),
+            ),
+            (
+                "compaction_interval",
+                format!("{:?}", self.compaction_interval),
+                self.compaction_interval >= Duration::from_millis(1),
             ),
             (
                 "topics.partitions",
@@ -172,6 +189,11 @@ impl BrokerConfig {
                 "limits.connections",
                 limits.connections.to_string(),
                 limits.connections > 0,
+            ),
+            (
+                "limits.connections_per_address",
+                limits.connections_per_address.to_string(),
+                limits.connections_per_address > 0,
             ),
             (
                 "limits.request_bytes",
@@ -238,6 +260,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 2_000,
+            connections_per_address: i32::MAX as usize,
             request_bytes: 100 << 20,
             request_memory_bytes: 256 << 20,
             fetch_bytes: 50 << 20,

@@ -71,6 +71,18 @@ impl Folder {
     }
 }
 
+/// Refuses a folder that no broker of this format has made.
+pub(crate) fn check_is_log(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    match check_format(disk, path)? {
+        false => Ok(()),
+        true => Err(Error::Format {
+            path: path.to_owned(),
+            found: "nothing".to_owned(),
+            known: FORMAT,
+        }),
+    }
+}
+
 /// Whether the folder is new; an error if it holds something else.
 fn check_format(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
     let format = path.join("format");

@@ -128,12 +128,9 @@ impl Group {
         generation: i32,
         now: Instant,
     ) -> Result<(), ResponseError> {
-        if generation < 0 && member.is_empty() && instance.is_none() {
+        if generation < 0 && self.state == State::Empty {
             // Someone who assigns partitions by itself; fine as long as nobody else does.
-            return match self.state {
-                State::Empty => Ok(()),
-                _ => Err(ResponseError::UnknownMemberId),
-            };
+            return Ok(());
         }
         self.known(member, instance, generation)?.heard(now);
         match self.state {

@@ -18,6 +18,8 @@ pub(crate) enum Guard {
     SoundBatchesFollow,
     /// A new start is durable before files go: else deleted records return.
     StartDurableFirst,
+    /// What compaction wrote is durable under its name before old segments go: else both are lost.
+    SwapDurableFirst,
 }
 
 #[cfg(not(test))]

@@ -10,7 +10,8 @@
 //!   high watermark is the synced end.
 //! - A failed sync stops the broker. It never goes on as if nothing had happened.
 //! - A producer id is never given twice.
-//! - Only what was never acknowledged is ever cut. Damage is refused and named, not repaired.
+//! - Only what was never acknowledged is ever cut. Damage is refused and named; what to do about it
+//!   is for a person, who has [`inspect`] and [`repair`].
 //!
 //! It knows nothing of replication, transactions, authentication or encryption, of what is in a
 //! record, or of the program around it; statistics are a plain snapshot ([`Monitor::stats`]).
@@ -31,10 +32,12 @@ mod folder;
 mod group;
 mod guard;
 mod housekeeping;
+pub mod inspect;
 mod log;
 mod offsets;
 mod partition;
 mod producer_ids;
+pub mod repair;
 mod server;
 #[cfg(test)]
 mod simulation;
@@ -45,4 +48,11 @@ mod topics;
 pub use broker::{Broker, Monitor, RunningBroker};
 pub use config::{Advertised, BrokerConfig, GroupSettings, Limits, SyncMode, TopicDefaults};
 pub use error::Error;
-pub use stats::{GroupStats, LATENCY_BOUNDS, Latency, PartitionStats, Stats, TopicStats};
+pub use stats::{
+    CallStats, ErrorStats, GroupStats, LATENCY_BOUNDS, Latency, PartitionStats, Stats, TopicStats,
+};
+
+/// The example in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,11 +7,15 @@
 //! Invariants: offsets have no holes within a log that is not compacted; all segments but the
 //! last are synced, and so are their names; `synced` never moves back.
 
+mod cleaner;
 mod index;
-mod mark;
+pub(crate) mod mark;
 mod producers;
 mod read;
 mod recover;
+mod retention;
+mod scan;
+mod segment;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -21,25 +25,60 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use index::Index;
+use cleaner::Border;
+pub(crate) use cleaner::Pass;
+pub(crate) use index::Index;
 pub(crate) use mark::{Mark, MarkFile, Point};
-use producers::{Producers, Verdict};
-pub(crate) use read::Place;
-pub(crate) use recover::open;
+use producers::Verdict;
+pub(crate) use producers::{KnownProducer, Producers};
+pub(crate) use read::{Found, Place};
+pub(crate) use recover::{bases, open, snapshots};
+pub(crate) use segment::segment_path;
+use segment::{Active, Closed};
 
 use crate::Error;
 use crate::batch::{Header, Stamp};
-use crate::file::{self, Disk, DiskFile, Mode};
+use crate::file::{self, Disk, DiskFile};
 use crate::guard::{self, Guard};
 
 /// Settings of a topic that its logs need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LogSettings {
     pub(crate) segment_bytes: u64,
     pub(crate) segment_ms: i64,
+    /// Whether retention by time and size applies.
+    pub(crate) deletes: bool,
     pub(crate) retention_ms: i64,
     pub(crate) retention_bytes: i64,
+    /// Of a log that is compacted.
+    pub(crate) compaction: Option<Compaction>,
     pub(crate) append_time: bool,
+}
+
+/// When a log is compacted, under Kafka's names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Compaction {
+    /// How long tombstones stay after the pass that first found nothing newer of their keys.
+    pub(crate) delete_retention_ms: i64,
+    /// The part of the log's bytes, 0 to 1, that must be more than not compacted yet.
+    pub(crate) min_cleanable_dirty_ratio: f64,
+    /// Segments with anything younger stay as they are.
+    pub(crate) min_compaction_lag_ms: i64,
+    /// With anything older, compaction is due whatever the ratio.
+    pub(crate) max_compaction_lag_ms: i64,
+}
+
+impl LogSettings {
+    /// After how long a segment is full: a log that must be compacted in time must be rolled in
+    /// time.
+    fn roll_ms(&self) -> i64 {
+        match self.compaction {
+            Some(compaction) if compaction.max_compaction_lag_ms > 0 => {
+                self.segment_ms.min(compaction.max_compaction_lag_ms)
+            }
+            _ => self.segment_ms,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,36 +90,12 @@ pub(crate) struct Log {
     active: Active,
     producers: Producers,
     start_offset: i64,
+    border: Border,
     synced: Point,
     /// An append failed and could not be undone: the tail of the file is unknown.
     broken: bool,
     /// A sync failed. The kernel may call the next one a success all the same, so there is none.
     sync_failed: bool,
-}
-
-/// A segment that is full, synced and indexed.
-#[derive(Debug)]
-pub(crate) struct Closed {
-    base: i64,
-    next_offset: i64,
-    newest: i64,
-    size: u64,
-    file: Arc<dyn DiskFile>,
-    path: PathBuf,
-    disk: Arc<dyn Disk>,
-}
-
-/// The segment that is written.
-#[derive(Debug)]
-struct Active {
-    base: i64,
-    next_offset: i64,
-    size: u64,
-    /// When its first batch came, by the broker's clock.
-    began_ms: Option<i64>,
-    index: Index,
-    file: Arc<dyn DiskFile>,
-    path: PathBuf,
 }
 
 /// Where a batch went.
@@ -170,7 +185,7 @@ impl Log {
         let active = &self.active;
         let old = active
             .began_ms
-            .is_some_and(|began| now_ms - began > settings.segment_ms);
+            .is_some_and(|began| now_ms - began > settings.roll_ms());
         // The index counts in 32 bits.
         let far = active.next_offset - active.base > i64::from(i32::MAX);
         active.size > 0 && (active.size + size as u64 > settings.segment_bytes || old || far)
@@ -274,55 +289,12 @@ impl Log {
         self.closed.len() + 1
     }
 
+    pub(crate) fn producers(&self) -> impl Iterator<Item = KnownProducer> {
+        self.producers.known()
+    }
+
     pub(crate) fn expire_producers(&mut self, before_ms: i64) {
         self.producers.expire(before_ms);
-    }
-
-    /// Whether retention would delete anything; cheap.
-    pub(crate) fn has_expired(&self, settings: &LogSettings, now_ms: i64) -> bool {
-        let all_expired = settings.retention_ms >= 0
-            && self.active.size > 0
-            && is_old(self.active.index.newest(), settings, now_ms)
-            && self.synced.offset == self.active.next_offset;
-        all_expired || self.expired(settings, now_ms) > 0
-    }
-
-    /// How many of the oldest closed segments retention no longer keeps.
-    fn expired(&self, settings: &LogSettings, now_ms: i64) -> usize {
-        let mut excess = match settings.retention_bytes {
-            ..0 => 0,
-            bytes => self.bytes().saturating_sub(bytes as u64),
-        };
-        let mut count = 0;
-        for segment in &self.closed {
-            let too_big = excess >= segment.size && settings.retention_bytes >= 0;
-            let deleted = segment.next_offset <= self.start_offset;
-            if !(too_big || deleted || is_old(segment.newest, settings, now_ms)) {
-                break;
-            }
-            excess = excess.saturating_sub(segment.size);
-            count += 1;
-        }
-        count
-    }
-
-    /// Takes the expired segments out of the log and returns them; the caller makes the new start
-    /// durable, then removes the files. A last segment whose records have all expired is closed
-    /// first, as Kafka does.
-    pub(crate) fn retire(
-        &mut self,
-        settings: &LogSettings,
-        now_ms: i64,
-    ) -> Result<Vec<Arc<Closed>>, Error> {
-        if self.active.size > 0 && is_old(self.active.index.newest(), settings, now_ms) {
-            self.roll()?;
-        }
-        let count = self.expired(settings, now_ms);
-        let retired: Vec<_> = self.closed.drain(..count).collect();
-        if let Some(last) = retired.last() {
-            self.start_offset = self.start_offset.max(last.next_offset);
-        }
-        Ok(retired)
     }
 
     /// Moves the start forward to `offset`, which is at most the synced end.
@@ -353,60 +325,6 @@ impl Log {
     }
 }
 
-/// A segment without any timestamp is kept: nothing says how old it is.
-fn is_old(newest: i64, settings: &LogSettings, now_ms: i64) -> bool {
-    settings.retention_ms >= 0 && newest >= 0 && now_ms - newest > settings.retention_ms
-}
-
-impl Active {
-    fn create(disk: &dyn Disk, folder: &Path, base: i64) -> Result<Active, Error> {
-        let path = segment_path(folder, base);
-        let file = disk
-            .open(&path, Mode::Append)
-            .map_err(Error::io("create", &path))?;
-        // A roll that failed half-way may have left one.
-        if let Err(error) = file.truncate(0) {
-            // Nor may this one: the active segment goes on, and would end behind it.
-            let _ = disk.remove_file(&path);
-            return Err(Error::io("truncate", &path)(error));
-        }
-        Ok(Active {
-            base,
-            next_offset: base,
-            size: 0,
-            began_ms: None,
-            index: Index::new(base),
-            file,
-            path,
-        })
-    }
-
-    fn close(self, disk: Arc<dyn Disk>) -> Closed {
-        Closed {
-            base: self.base,
-            next_offset: self.next_offset,
-            newest: self.index.newest(),
-            size: self.size,
-            file: self.file,
-            path: self.path,
-            disk,
-        }
-    }
-}
-
-impl Closed {
-    /// Removes the files of a segment that was taken out of its log. Readers that still hold it
-    /// go on reading.
-    pub(crate) fn remove(&self) -> Result<(), Error> {
-        file::remove_if_there(&*self.disk, &self.path.with_extension("index"))?;
-        file::remove_if_there(&*self.disk, &self.path)
-    }
-}
-
-fn segment_path(folder: &Path, base: i64) -> PathBuf {
-    folder.join(format!("{base:020}.log"))
-}
-
-fn producers_path(folder: &Path, offset: i64) -> PathBuf {
+pub(crate) fn producers_path(folder: &Path, offset: i64) -> PathBuf {
     folder.join(format!("{offset:020}.producers"))
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(crate) use entry::{Committed, Key};
 
-use crate::batch::{self, Header, NewRecord, Records};
+use crate::batch::{self, HEADER, Header, NewRecord, Records};
 use crate::file::Disk;
 use crate::log::{AppendError, LogSettings};
 use crate::partition::Partition;
@@ -21,8 +21,10 @@ use crate::{Error, SyncMode};
 const SETTINGS: LogSettings = LogSettings {
     segment_bytes: 64 << 20,
     segment_ms: i64::MAX,
+    deletes: false,
     retention_ms: -1,
     retention_bytes: -1,
+    compaction: None,
     append_time: false,
 };
 /// A log below this size is left as it is.
@@ -310,7 +312,7 @@ fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Error> {
             ));
         }
         while let Some(header) = Header::parse(rest) {
-            for record in Records::new(&header, &rest[..header.size]).flatten() {
+            for record in Records::new(&header, &rest[HEADER..header.size]).flatten() {
                 let Some(key) = record.key.and_then(Key::decode) else {
                     continue;
                 };

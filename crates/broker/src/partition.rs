@@ -3,6 +3,7 @@
 //! The high watermark is the synced end. It is moved only by [`Partition::sync`] (or, in relaxed
 //! mode, by the append), after the sync returned; nothing above it is ever shown to anyone.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use crate::batch::Header;
 use crate::file::Disk;
 use crate::guard::{self, Guard};
-use crate::log::{self, AppendError, Appended, Log, LogSettings, MarkFile};
+use crate::log::{self, AppendError, Appended, Found, Log, LogSettings, MarkFile, Pass};
 use crate::stats::PartitionStats;
 use crate::{Error, SyncMode};
 
@@ -26,6 +27,10 @@ pub(crate) struct Partition {
     /// says never moves back.
     mark_turn: Mutex<u64>,
     watermark: watch::Sender<i64>,
+    /// Held while segments are taken away or replaced.
+    cleaning: Mutex<()>,
+    /// Its records could not be read, which is said once.
+    uncleanable: AtomicBool,
     /// In the syncer's queue, or about to be.
     queued: AtomicBool,
     /// The topic is gone; what is under way ends, nothing new begins.
@@ -57,6 +62,8 @@ impl Partition {
             log: Mutex::new(log),
             mark,
             mark_turn: Mutex::new(2),
+            cleaning: Mutex::new(()),
+            uncleanable: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
         })
@@ -185,6 +192,10 @@ impl Partition {
     /// Deletes what retention no longer keeps; waits for the disk. The new start is durable
     /// before a file goes, so that a start never finds less than it was promised.
     pub(crate) fn retain(&self, settings: &LogSettings, now_ms: i64) -> Result<(), Error> {
+        // While the log is compacted it waits for the next time.
+        let Ok(_cleaning) = self.cleaning.try_lock() else {
+            return Ok(());
+        };
         if !self.log().has_expired(settings, now_ms) {
             return Ok(());
         }
@@ -202,6 +213,67 @@ impl Partition {
             segment.remove()?;
         }
         Ok(())
+    }
+
+    /// Compacts what is worth it, as long as `goes_on` says so; waits for the disk. Nothing else
+    /// waits for it.
+    pub(crate) fn compact(
+        &self,
+        settings: &LogSettings,
+        now_ms: i64,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
+        let Ok(_cleaning) = self.cleaning.try_lock() else {
+            return Ok(());
+        };
+        while !self.uncleanable.load(Ordering::Relaxed) {
+            let cleaning = self.log().cleaning(settings, now_ms);
+            let Some(cleaning) = cleaning else { break };
+            if !cleaning.is_due(now_ms)? {
+                break;
+            }
+            match cleaning.run(now_ms, goes_on, &|work| work(&mut self.log())) {
+                Ok(Pass::More) => {}
+                Ok(Pass::Done | Pass::Stopped) => break,
+                Err(error) => {
+                    let is_corrupt = matches!(error, Error::Corrupt { .. });
+                    self.uncleanable.store(is_corrupt, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first record that is not older than `timestamp`; waits for the disk.
+    pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
+        let places = self.log().locate_time(timestamp);
+        for place in places {
+            if let Some(found) = place.find_time(timestamp)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record of those with the largest timestamp; waits for the disk.
+    pub(crate) fn newest(&self) -> io::Result<Option<Found>> {
+        let Some((newest, place)) = self.log().locate_newest() else {
+            return Ok(None);
+        };
+        if let Some(found) = place.find_time(newest)? {
+            return Ok(Some(found));
+        }
+        // The record was compacted away or deleted, or is not synced: this is rare.
+        let places = self.log().locate_time(i64::MIN);
+        let mut newest = None;
+        for place in &places {
+            newest = newest.max(place.newest()?);
+        }
+        match newest.filter(|newest| *newest >= 0) {
+            Some(newest) => self.find_time(newest),
+            None => Ok(None),
+        }
     }
 
     /// Deletes records before `offset` durably; waits for the disk. Gives the new start.

@@ -1,9 +1,10 @@
 //! The network side: who may connect, and what all connections share.
 
+mod admission;
 mod connection;
 pub(crate) mod frame;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use admission::Admission;
 pub(crate) use connection::{Answer, Frame, Peer};
 
 use crate::BrokerConfig;
 use crate::config::Advertised;
 use crate::coordinator::Coordinator;
 use crate::folder::Folder;
+use crate::housekeeping::Door;
 use crate::producer_ids::ProducerIds;
 use crate::stats::Counters;
 use crate::syncer::Syncer;
@@ -32,14 +35,15 @@ pub(crate) struct Server {
     pub(crate) advertised: Advertised,
     /// Given back when the broker has closed, or with the last one who could still write to it.
     pub(crate) folder: Mutex<Option<Folder>>,
-    /// True when nothing may be tidied any more.
-    pub(crate) closed: Mutex<bool>,
+    /// What housekeeping goes through for each of its rounds.
+    pub(crate) door: Door,
     pub(crate) cluster_id: String,
     pub(crate) topics: Topics,
     pub(crate) coordinator: Coordinator,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) syncer: Syncer,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) admission: Arc<Admission>,
     /// Bytes of requests that may still be read.
     pub(crate) request_memory: Arc<Semaphore>,
     /// Bytes of records that may still be fetched.
@@ -54,7 +58,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: watc
         tokio::select! {
             () = told(&mut stopped) => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => take(&server, stream, &mut connections, &stop),
+                Ok((stream, peer)) => take(&server, stream, peer.ip(), &mut connections, &stop),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -81,33 +85,20 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 fn take(
     server: &Arc<Server>,
     stream: TcpStream,
+    address: IpAddr,
     connections: &mut JoinSet<()>,
     stop: &watch::Receiver<bool>,
 ) {
-    let counters = &server.counters;
-    counters.connections_accepted.fetch_add(1, Relaxed);
-    if counters.connections.load(Relaxed) >= server.config.limits.connections as u64 {
-        counters.connections_refused.fetch_add(1, Relaxed);
-        tracing::warn!(
-            limit = server.config.limits.connections,
-            "too many connections, one more is closed"
-        );
-        return;
-    }
-    counters.connections.fetch_add(1, Relaxed);
+    let admitted = match server.admission.admit(address) {
+        Ok(admitted) => admitted,
+        // Dropped, the stream is closed.
+        Err(reason) => {
+            return tracing::warn!(peer = %address, %reason, "one more connection is closed");
+        }
+    };
     let (server, stop) = (server.clone(), stop.clone());
     connections.spawn(async move {
-        let open = OpenConnection(server.counters.clone());
-        connection::serve(server, stream, stop).await;
-        drop(open);
+        connection::serve(server, stream, Peer { ip: address }, stop).await;
+        drop(admitted);
     });
-}
-
-/// Counts a connection as open, however it ends.
-struct OpenConnection(Arc<Counters>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
-    }
 }

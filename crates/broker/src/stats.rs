@@ -1,7 +1,11 @@
 //! Counters of a running broker, and the snapshot that an embedder reads.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod counters;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+pub(crate) use counters::Counters;
 
 use crate::server::Server;
 
@@ -34,6 +38,11 @@ pub struct Stats {
     pub bytes_fetched: u64,
     /// Syncs of the log.
     pub syncs: Latency,
+    /// Requests that were dealt with, by kind; only kinds that came.
+    pub calls: Vec<CallStats>,
+    /// Errors that answers told of, by code. Not all of them are failures: a group that is called
+    /// together is told so by an error.
+    pub errors: Vec<ErrorStats>,
     /// Consumer groups known, with members or with offsets only.
     pub groups: Vec<GroupStats>,
     /// Topics, by name.
@@ -64,6 +73,25 @@ pub const LATENCY_BOUNDS: [Duration; 10] = [
     Duration::from_secs(1),
 ];
 
+/// One kind of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallStats {
+    /// As Kafka calls it: Produce, Fetch, …
+    pub name: String,
+    /// From the moment when it had been read until its answer was ready to be written. A fetch
+    /// that waits for records and a join that waits for others take as long as they wait.
+    pub took: Latency,
+}
+
+/// How often one error was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorStats {
+    /// Kafka's number for it.
+    pub code: i16,
+    pub name: String,
+    pub count: u64,
+}
+
 /// One consumer group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupStats {
@@ -74,6 +102,8 @@ pub struct GroupStats {
     /// Records below the high watermark that the group has not committed, over the partitions it
     /// has committed anything of.
     pub lag: u64,
+    /// The same by topic.
+    pub lag_by_topic: BTreeMap<String, u64>,
 }
 
 /// One topic.
@@ -95,73 +125,6 @@ pub struct PartitionStats {
     pub segments: usize,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) connections: AtomicU64,
-    pub(crate) connections_accepted: AtomicU64,
-    pub(crate) connections_refused: AtomicU64,
-    pub(crate) requests: AtomicU64,
-    pub(crate) requests_refused: AtomicU64,
-    pub(crate) bytes_in: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
-    pub(crate) batches_appended: AtomicU64,
-    pub(crate) records_appended: AtomicU64,
-    pub(crate) bytes_appended: AtomicU64,
-    pub(crate) duplicates: AtomicU64,
-    pub(crate) bytes_fetched: AtomicU64,
-    pub(crate) syncs: LatencyCounter,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct LatencyCounter {
-    total_micros: AtomicU64,
-    longest_micros: AtomicU64,
-    buckets: [AtomicU64; LATENCY_BOUNDS.len() + 1],
-}
-
-impl LatencyCounter {
-    pub(crate) fn observe(&self, took: Duration) {
-        let micros = took.as_micros() as u64;
-        self.total_micros.fetch_add(micros, Relaxed);
-        self.longest_micros.fetch_max(micros, Relaxed);
-        let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < took);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-    }
-
-    fn snapshot(&self) -> Latency {
-        let buckets = std::array::from_fn(|i| self.buckets[i].load(Relaxed));
-        Latency {
-            count: buckets.iter().sum(),
-            total: Duration::from_micros(self.total_micros.load(Relaxed)),
-            longest: Duration::from_micros(self.longest_micros.load(Relaxed)),
-            buckets,
-        }
-    }
-}
-
-impl Counters {
-    /// The counters alone; the caller adds groups and topics.
-    pub(crate) fn snapshot(&self) -> Stats {
-        Stats {
-            connections: self.connections.load(Relaxed),
-            connections_accepted: self.connections_accepted.load(Relaxed),
-            connections_refused: self.connections_refused.load(Relaxed),
-            requests: self.requests.load(Relaxed),
-            requests_refused: self.requests_refused.load(Relaxed),
-            bytes_in: self.bytes_in.load(Relaxed),
-            bytes_out: self.bytes_out.load(Relaxed),
-            batches_appended: self.batches_appended.load(Relaxed),
-            records_appended: self.records_appended.load(Relaxed),
-            bytes_appended: self.bytes_appended.load(Relaxed),
-            duplicates: self.duplicates.load(Relaxed),
-            bytes_fetched: self.bytes_fetched.load(Relaxed),
-            syncs: self.syncs.snapshot(),
-            groups: Vec::new(),
-            topics: Vec::new(),
-        }
-    }
-}
-
 /// Everything of a broker, now.
 pub(crate) fn collect(server: &Server) -> Stats {
     let mut stats = server.counters.snapshot();
@@ -179,15 +142,18 @@ pub(crate) fn collect(server: &Server) -> Stats {
             .coordinator
             .view(&name, |group| (group.state(), group.members().len()))?;
         let (committed, _) = server.coordinator.offsets.of_group(&name);
-        let lags = committed.iter().map(|(key, committed)| {
+        let mut lag_by_topic = BTreeMap::new();
+        for (key, committed) in committed {
             let end = server
                 .topics
                 .partition(&key.topic, key.partition)
                 .map_or(0, |log| log.high_watermark());
-            u64::try_from(end - committed.offset).unwrap_or(0)
-        });
+            *lag_by_topic.entry(key.topic).or_default() +=
+                u64::try_from(end - committed.offset).unwrap_or(0);
+        }
         Some(GroupStats {
-            lag: lags.sum(),
+            lag: lag_by_topic.values().sum(),
+            lag_by_topic,
             name,
             state,
             members,
@@ -195,23 +161,4 @@ pub(crate) fn collect(server: &Server) -> Stats {
     });
     stats.groups = groups.collect();
     stats
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_latency_falls_into_the_first_bucket_that_holds_it() {
-        let counter = LatencyCounter::default();
-        for micros in [100, 101, 2_000_000] {
-            counter.observe(Duration::from_micros(micros));
-        }
-        let seen = counter.snapshot();
-        assert_eq!((seen.count, seen.longest), (3, Duration::from_secs(2)));
-        assert_eq!(
-            (seen.buckets[0], seen.buckets[1], seen.buckets[10]),
-            (1, 1, 1)
-        );
-    }
 }

@@ -428,7 +428,7 @@ impl Topics {
 }
 
 /// What [`Topics::save`] wrote.
-fn parse(text: &str) -> Option<(TopicName, Uuid, i32, TopicConfig)> {
+pub(crate) fn parse(text: &str) -> Option<(TopicName, Uuid, i32, TopicConfig)> {
     let mut config = TopicConfig::default();
     let (mut name, mut id, mut partitions) = (None, None, None);
     for line in text.lines() {

@@ -3,6 +3,7 @@
 mod account;
 mod activity;
 mod ads;
+mod broker;
 mod change;
 mod key;
 mod list;
@@ -13,6 +14,7 @@ mod send;
 mod simulate;
 mod status;
 mod tenant;
+mod topics;
 mod up;
 mod wait;
 
@@ -69,13 +71,19 @@ enum Action {
     Send(send::Send),
     /// Show records of the log, decoded
     Replay(replay::Replay),
-    /// List the topics of the log and how much they hold
-    Topics(log::Topics),
+    /// List the topics of the log and how much they hold, or make and check them
+    Topics(topics::Topics),
+    /// Copy a whole log
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
-    /// Role: the embedded log alone
+    /// Role: the embedded log alone; or look into its folder, or repair it
     #[command(after_help = MORE, after_long_help = of_role(RoleName::Broker))]
-    Broker,
+    Broker {
+        #[command(subcommand)]
+        command: Option<broker::BrokerCommand>,
+    },
     /// Role: webhooks in
     #[command(after_help = MORE, after_long_help = of_role(RoleName::Ingress))]
     Ingress,
@@ -125,7 +133,7 @@ impl Cli {
         let mut out = Output::new(json);
         match command {
             Action::Up(up) => up.run(&target, &mut out).await?,
-            Action::Broker => role::run(RoleName::Broker, &target).await?,
+            Action::Broker { command } => broker::run(command, &target, &mut out).await?,
             Action::Ingress => role::run(RoleName::Ingress, &target).await?,
             Action::Engine { name } => role::run(RoleName::Engine(name), &target).await?,
             Action::Projector { name } => role::run(RoleName::Projector(name), &target).await?,
@@ -145,6 +153,7 @@ impl Cli {
             Action::Send(send) => send.run(&target, &mut out).await?,
             Action::Replay(replay) => replay.run(&target, &mut out).await?,
             Action::Topics(topics) => topics.run(&target, &mut out).await?,
+            Action::Log(log) => log.run(&target, &mut out).await?,
             Action::Simulate(simulate) => simulate.run(&target, &mut out).await?,
         }
         out.flush()?;

@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
-use rdkafka::producer::FutureRecord;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Log;
-use crate::kit::{WAIT, blocking, name, options, send};
+use crate::kit::{WAIT, blocking, name, options};
 
 pub(crate) async fn topics_are_made_and_deleted(log: Log) -> anyhow::Result<()> {
     let topic = log.topic(2, &[]).await?;
@@ -93,25 +91,6 @@ pub(crate) async fn bad_names_and_settings_are_refused(log: Log) -> anyhow::Resu
             "{key}: {refused:?}"
         );
     }
-    Ok(())
-}
-
-pub(crate) async fn records_are_deleted_from_the_beginning(log: Log) -> anyhow::Result<()> {
-    let topic = log.topic(1, &[]).await?;
-    let producer = log.producer()?;
-    for i in 0..10 {
-        send(
-            &producer,
-            FutureRecord::to(&topic).key("k").payload(&i.to_string()),
-        )
-        .await?;
-    }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&topic, 0, Offset::Offset(4))?;
-    log.admin()?.delete_records(&list, &options()).await?;
-    let reader = log.reader()?;
-    let ends = blocking(move || Ok(reader.fetch_watermarks(&topic, 0, WAIT)?)).await?;
-    ensure!(ends == (4, 10), "{ends:?}");
     Ok(())
 }
 

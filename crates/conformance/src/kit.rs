@@ -6,29 +6,18 @@ use anyhow::{Context, bail, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use uuid::Uuid;
 
+use crate::Log;
+use crate::raw::Connection;
+
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
 
-/// A log to be checked.
-#[derive(Debug, Clone)]
-pub struct Log {
-    bootstrap: String,
-}
-
 impl Log {
-    /// The log at `host:port`.
-    pub fn at(bootstrap: &str) -> Log {
-        Log {
-            bootstrap: bootstrap.to_owned(),
-        }
-    }
-
     pub(crate) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client
@@ -45,7 +34,8 @@ impl Log {
         Ok(self.client().set("enable.idempotence", "true").create()?)
     }
 
-    /// Makes a topic of a name that nobody else has, replicated as the log does by default.
+    /// Makes a topic of a name that nobody else has, replicated as the log does by default, and
+    /// waits until every node knows of it.
     pub(crate) async fn topic(
         &self,
         partitions: i32,
@@ -55,7 +45,26 @@ impl Log {
         self.create(&name, partitions, settings)
             .await?
             .map_err(|code| anyhow::anyhow!("{code}"))?;
+        self.known_everywhere(&name).await?;
         Ok(name)
+    }
+
+    async fn known_everywhere(&self, topic: &str) -> anyhow::Result<()> {
+        let until = Instant::now() + WAIT;
+        for address in self.addresses() {
+            let mut node = Connection::open(address).await?;
+            loop {
+                let known = node.metadata(topic).await?;
+                let found = &known.topics[0];
+                let led = found.partitions.iter().all(|part| part.leader_id.0 >= 0);
+                if found.error_code == 0 && led {
+                    break;
+                }
+                ensure!(Instant::now() < until, "{address} does not know {topic}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn create(
@@ -68,6 +77,22 @@ impl Log {
         let topic = settings
             .iter()
             .fold(topic, |topic, (key, value)| topic.set(key, value));
+        self.create_topic(topic).await
+    }
+
+    pub(crate) async fn create_copies(
+        &self,
+        name: &str,
+        copies: i32,
+    ) -> anyhow::Result<Result<(), RDKafkaErrorCode>> {
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(copies));
+        self.create_topic(topic).await
+    }
+
+    async fn create_topic(
+        &self,
+        topic: NewTopic<'_>,
+    ) -> anyhow::Result<Result<(), RDKafkaErrorCode>> {
         let results = self.admin()?.create_topics([&topic], &options()).await?;
         let result = results
             .into_iter()
@@ -151,11 +176,6 @@ pub(crate) fn drain(consumer: &BaseConsumer, count: usize) -> anyhow::Result<Vec
         );
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => read.push(message.detach()),
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition,
-            ))) => {
-                // A cluster's nodes hear of a new topic one after the other.
-            }
             Some(Err(error)) => bail!(error),
             None => {}
         }

@@ -175,6 +175,36 @@ pub(crate) async fn a_record_that_is_too_large_is_refused_and_the_next_is_taken(
     Ok(())
 }
 
+/// KIP-74: otherwise no reader would ever come past it.
+pub(crate) async fn a_record_larger_than_what_a_fetch_asks_for_is_given_whole(
+    log: Log,
+) -> anyhow::Result<()> {
+    let topic = log.topic(1, &[]).await?;
+    let producer = log.producer()?;
+    let large = "z".repeat(500_000);
+    send(&producer, FutureRecord::to(&topic).payload("small")).await?;
+    send(&producer, FutureRecord::to(&topic).payload(&large)).await?;
+    let reader: rdkafka::consumer::BaseConsumer = log
+        .client()
+        .set("group.id", "large")
+        .set("enable.auto.commit", "false")
+        .set("max.partition.fetch.bytes", "1000")
+        .set("fetch.max.bytes", "1000")
+        .set("message.max.bytes", "1000")
+        .create()?;
+    let read = blocking(move || {
+        assign(&reader, &topic, &[(0, Offset::Beginning)])?;
+        drain(&reader, 2)
+    });
+    let read = read.await?;
+    let sizes: Vec<_> = read
+        .iter()
+        .map(|message| message.payload().map_or(0, <[u8]>::len))
+        .collect();
+    ensure!(sizes == [5, 500_000], "{sizes:?}");
+    Ok(())
+}
+
 pub(crate) async fn a_consumer_starts_in_the_middle_of_a_batch(log: Log) -> anyhow::Result<()> {
     for codec in ["none", "lz4"] {
         let topic = log.topic(1, &[]).await?;

@@ -1,19 +1,27 @@
 //! Making the topics, and refusing those that would break a promise.
 
+mod rule;
+mod settings;
+
 use std::time::Duration;
 
 use compline_event::Topic;
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    error::KafkaError,
     metadata::Metadata,
     types::RDKafkaErrorCode as Code,
 };
 
-use crate::{LogConfig, LogError, Retention, TopicSpec, client::Client, context::Quiet};
+pub use self::rule::Difference;
+use self::rule::Found;
+use crate::{LogConfig, LogError, TopicSpec, client::Client, context::Quiet};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Where Kafka keeps the groups' positions.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// A topic as it is after [`Log::ensure_topics`].
+/// A topic as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicReport {
     pub topic: Topic,
@@ -23,27 +31,127 @@ pub struct TopicReport {
     pub replication: u16,
     /// Whether it was missing and has been made.
     pub made: bool,
+    /// Where it is not what `schemas/topics.toml` says.
+    pub differences: Vec<Difference>,
 }
 
-pub(crate) async fn ensure_topics(
+impl TopicReport {
+    /// What still breaks a promise.
+    pub fn broken(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|d| d.breaks && !d.mended)
+    }
+}
+
+/// The topics, and what of the brokers themselves one should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    pub brokers: usize,
+    pub topics: Vec<TopicReport>,
+    pub cluster: Vec<Finding>,
+}
+
+/// Something of the brokers' own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub setting: &'static str,
+    pub found: String,
+    pub needed: String,
+    /// What comes of it.
+    pub reason: &'static str,
+    /// Whether a promise does not hold with it.
+    pub breaks: bool,
+}
+
+/// What may be done about topics that are not as they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Nothing: a missing topic is an error.
+    Nothing,
+    /// Missing topics are made.
+    Missing,
+    /// And every setting that differs is set.
+    Settings,
+}
+
+pub(crate) async fn survey(
     config: &LogConfig,
     client: &Client,
-) -> Result<Vec<TopicReport>, LogError> {
+    mend: Mend,
+) -> Result<Survey, LogError> {
     let before = client.metadata(None).await?;
-    let missing: Vec<Topic> = Topic::ALL
-        .into_iter()
-        .filter(|topic| find(&before, client.names.of(*topic)).is_none())
-        .collect();
+    let brokers = before.brokers().len();
     let admin: AdminClient<Quiet> = config
         .client()
         .create_with_context(Quiet)
         .map_err(|error| LogError::of("making an admin client", error))?;
-    make(config, client, &admin, &missing).await?;
-    let reports = wait_until_there(client, &missing).await?;
-    if reports.iter().any(|report| report.replication > 1) {
-        check_durability(&admin, &reports).await?;
+    let mut missing: Vec<Topic> = Topic::ALL.into();
+    missing.retain(|topic| find(&before, client.names.of(*topic)).is_none());
+    if mend == Mend::Nothing {
+        missing.clear();
     }
-    Ok(reports)
+    if !missing.is_empty() {
+        if usize::from(config.replication) > brokers {
+            return Err(LogError::TooFewBrokers {
+                replication: config.replication,
+                brokers,
+            });
+        }
+        make(config, client, &admin, &missing).await?;
+    }
+    let (metadata, mut topics) = wait_until_there(client, &missing).await?;
+    for report in &mut topics {
+        let found = settings::of_topic(&admin, &report.name).await?;
+        report.differences = rule::differences(
+            TopicSpec::of(report.topic),
+            config.replication,
+            &Found {
+                partitions: report.partitions,
+                replication: report.replication,
+                setting: &|name| found.get(name).and_then(|entry| entry.value.clone()),
+            },
+        );
+        if mend == Mend::Settings {
+            settings::mend(&admin, report, &found).await?;
+        }
+    }
+    Ok(Survey {
+        brokers,
+        cluster: cluster(config, &admin, &metadata).await?,
+        topics,
+    })
+}
+
+impl Survey {
+    /// The first promise that does not hold, as an error.
+    pub fn check(&self) -> Result<(), LogError> {
+        for report in &self.topics {
+            let Some(broken) = report.broken().next() else {
+                continue;
+            };
+            let name = report.name.clone();
+            return Err(match broken.setting {
+                "partitions" => LogError::PartitionCount {
+                    name,
+                    expected: TopicSpec::of(report.topic).partitions,
+                    found: report.partitions,
+                },
+                setting => LogError::TopicSetting {
+                    name,
+                    setting,
+                    found: broken.found.clone(),
+                    needed: broken.needed.clone(),
+                },
+            });
+        }
+        match self.cluster.iter().find(|finding| finding.breaks) {
+            Some(broken) => Err(LogError::BrokerSetting {
+                setting: broken.setting,
+                found: broken.found.clone(),
+                needed: broken.needed.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
 async fn make(
@@ -52,37 +160,25 @@ async fn make(
     admin: &AdminClient<Quiet>,
     missing: &[Topic],
 ) -> Result<(), LogError> {
-    if missing.is_empty() {
-        return Ok(());
-    }
     let settings: Vec<_> = missing
         .iter()
-        .map(|topic| (client.names.of(*topic), Settings::of(TopicSpec::of(*topic))))
+        .map(|topic| {
+            let spec = TopicSpec::of(*topic);
+            let partitions = i32::try_from(spec.partitions).expect("at most 10,000");
+            let settings = rule::settings(spec, config.replication);
+            (client.names.of(*topic), partitions, settings)
+        })
         .collect();
     let replication = i32::from(config.replication);
     let topics: Vec<NewTopic<'_>> = settings
         .iter()
-        .map(|(name, s)| {
-            let replication_factor = TopicReplication::Fixed(replication);
-            let mut topic = NewTopic::new(name, s.partitions, replication_factor)
-                .set("cleanup.policy", "delete")
-                .set("retention.bytes", "-1")
-                .set("retention.ms", &s.retention_ms)
-                .set("max.message.bytes", &s.max_message_bytes)
-                .set("message.timestamp.type", "CreateTime");
-            if replication > 1 {
-                topic = topic
-                    .set("min.insync.replicas", "2")
-                    .set("unclean.leader.election.enable", "false");
-            }
-            topic
+        .map(|(name, partitions, settings)| {
+            let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(replication));
+            (settings.iter()).fold(topic, |topic, (key, value)| topic.set(key, value))
         })
         .collect();
-    let options = AdminOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .operation_timeout(Some(TIMEOUT));
     let made = admin
-        .create_topics(&topics, &options)
+        .create_topics(&topics, &options())
         .await
         .map_err(|error| LogError::of("making topics", error))?;
     for outcome in made {
@@ -91,35 +187,24 @@ async fn make(
             Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
             Err((name, code)) => {
                 tracing::error!(topic = name, %code, "could not make a topic");
-                let error = rdkafka::error::KafkaError::AdminOp(code);
-                return Err(LogError::of("making topics", error));
+                return Err(LogError::of("making topics", KafkaError::AdminOp(code)));
             }
         }
     }
     Ok(())
 }
 
-struct Settings {
-    partitions: i32,
-    retention_ms: String,
-    max_message_bytes: String,
-}
-
-impl Settings {
-    fn of(spec: &TopicSpec) -> Self {
-        Self {
-            partitions: i32::try_from(spec.partitions).expect("at most 10,000"),
-            retention_ms: match spec.retention {
-                Retention::Kept => "-1".to_owned(),
-                Retention::AtLeast(time) => time.as_millis().to_string(),
-            },
-            max_message_bytes: spec.max_batch_bytes().to_string(),
-        }
-    }
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(TIMEOUT))
+        .operation_timeout(Some(TIMEOUT))
 }
 
 /// A cluster tells of new topics when its controller has told every broker.
-async fn wait_until_there(client: &Client, made: &[Topic]) -> Result<Vec<TopicReport>, LogError> {
+async fn wait_until_there(
+    client: &Client,
+    made: &[Topic],
+) -> Result<(Metadata, Vec<TopicReport>), LogError> {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
     loop {
         let metadata = client.metadata(None).await?;
@@ -128,10 +213,12 @@ async fn wait_until_there(client: &Client, made: &[Topic]) -> Result<Vec<TopicRe
             .map(|topic| report(client, &metadata, topic, made.contains(&topic)))
             .collect();
         match reports {
-            Err(LogError::TopicMissing { .. }) if tokio::time::Instant::now() < deadline => {
+            Err(LogError::TopicMissing { .. })
+                if !made.is_empty() && tokio::time::Instant::now() < deadline =>
+            {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            reports => return reports,
+            reports => return Ok((metadata, reports?)),
         }
     }
 }
@@ -151,15 +238,69 @@ fn report(
     if made && !found.partitions().iter().all(led) {
         return Err(missing());
     }
-    let partitions = check_count(name, topic, found.partitions().len())?;
-    let replicas = found.partitions().iter().map(|p| p.replicas().len()).min();
     Ok(TopicReport {
         topic,
         name: name.to_owned(),
-        partitions,
-        replication: replicas.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+        partitions: u32::try_from(found.partitions().len()).unwrap_or(u32::MAX),
+        replication: fewest_replicas(found),
         made,
+        differences: Vec::new(),
     })
+}
+
+fn fewest_replicas(topic: &rdkafka::metadata::MetadataTopic) -> u16 {
+    let replicas = topic.partitions().iter().map(|p| p.replicas().len()).min();
+    replicas.and_then(|n| u16::try_from(n).ok()).unwrap_or(0)
+}
+
+/// What the brokers' own settings do to the promises.
+async fn cluster(
+    config: &LogConfig,
+    admin: &AdminClient<Quiet>,
+    metadata: &Metadata,
+) -> Result<Vec<Finding>, LogError> {
+    let mut findings = Vec::new();
+    let Some(broker) = metadata.brokers().first() else {
+        return Ok(findings);
+    };
+    // Whoever may write records need not be allowed to look at brokers.
+    let own = settings::of_broker(admin, broker.id()).await?;
+    let value = |name: &str| own.as_ref()?.get(name)?.value.clone();
+    let several = config.replication > 1;
+    let groups = match find(metadata, OFFSETS_TOPIC) {
+        Some(topic) => Some(fewest_replicas(topic)),
+        // It is made with the first group.
+        None => value("offsets.topic.replication.factor").and_then(|count| count.parse().ok()),
+    };
+    if let Some(count) = groups.filter(|count| several && *count < 2) {
+        findings.push(Finding {
+            setting: "offsets.topic.replication.factor",
+            found: count.to_string(),
+            needed: "2 or more".to_owned(),
+            reason: "a broker that dies takes the groups with it, and nobody is told what to read",
+            breaks: true,
+        });
+    }
+    let brokers = metadata.brokers().len();
+    if !several && brokers > 1 {
+        findings.push(Finding {
+            setting: "log.replication",
+            found: "1".to_owned(),
+            needed: format!("2 or 3, for there are {brokers} brokers"),
+            reason: "a broker that dies takes its partitions with it",
+            breaks: false,
+        });
+    }
+    if value("auto.create.topics.enable").as_deref() == Some("true") {
+        findings.push(Finding {
+            setting: "auto.create.topics.enable",
+            found: "true".to_owned(),
+            needed: "false".to_owned(),
+            reason: "a misspelt topic is made with the brokers' defaults instead of refused",
+            breaks: false,
+        });
+    }
+    Ok(findings)
 }
 
 pub(crate) fn find<'a>(
@@ -181,46 +322,4 @@ pub(crate) fn check_count(name: &str, topic: Topic, found: usize) -> Result<u32,
         });
     }
     Ok(found)
-}
-
-/// On a cluster, acknowledged must mean: on two brokers, and no broker without it
-/// may come to lead.
-async fn check_durability(
-    admin: &AdminClient<Quiet>,
-    reports: &[TopicReport],
-) -> Result<(), LogError> {
-    let topics: Vec<_> = reports
-        .iter()
-        .map(|report| ResourceSpecifier::Topic(&report.name))
-        .collect();
-    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-    let described = admin
-        .describe_configs(&topics, &options)
-        .await
-        .map_err(|error| LogError::of("reading the topics' settings", error))?;
-    for (report, described) in reports.iter().zip(described) {
-        let described = described.map_err(|code| {
-            let error = rdkafka::error::KafkaError::AdminOp(code);
-            LogError::of("reading the topics' settings", error)
-        })?;
-        let value = |setting: &str| described.get(setting).and_then(|entry| entry.value.clone());
-        let refuse = |setting, found: Option<String>, needed: &str| {
-            Err(LogError::TopicSetting {
-                name: report.name.clone(),
-                setting,
-                found: found.unwrap_or_default(),
-                needed: needed.to_owned(),
-            })
-        };
-        let replicas = value("min.insync.replicas");
-        let enough = replicas.as_ref().and_then(|r| r.parse::<u32>().ok()) >= Some(2);
-        if !enough {
-            return refuse("min.insync.replicas", replicas, "2 or more");
-        }
-        let unclean = value("unclean.leader.election.enable");
-        if unclean.as_deref() != Some("false") {
-            return refuse("unclean.leader.election.enable", unclean, "false");
-        }
-    }
-    Ok(())
 }

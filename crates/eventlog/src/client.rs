@@ -12,7 +12,7 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{Bounds, LogConfig, LogError, context::Quiet};
 
@@ -82,17 +82,28 @@ impl Client {
         topic: Topic,
         partition: Partition,
     ) -> Result<Bounds, LogError> {
-        let name = self.names.of(topic).to_owned();
-        let (start, end) = self
-            .ask("reading a partition's bounds", move |consumer| {
-                consumer.fetch_watermarks(&name, partition.0, TIMEOUT)
-            })
-            .await
-            .map_err(|error| no_partition(error, topic, partition))?;
-        Ok(Bounds {
-            start: Offset(start),
-            end: Offset(end),
-        })
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let name = self.names.of(topic).to_owned();
+            let asked = self
+                .ask("reading a partition's bounds", move |consumer| {
+                    consumer.fetch_watermarks(&name, partition.0, TIMEOUT)
+                })
+                .await;
+            match asked {
+                Ok((start, end)) => {
+                    return Ok(Bounds {
+                        start: Offset(start),
+                        end: Offset(end),
+                    });
+                }
+                // A topic that was just made, or a broker that just died.
+                Err(error) if has_no_leader(&error) && Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => return Err(no_partition(error, topic, partition)),
+            }
+        }
     }
 
     /// The ends of many partitions with one question per broker.
@@ -166,6 +177,16 @@ impl Client {
             .unwrap_or(Err(KafkaError::Canceled))
             .map_err(|error| LogError::of(doing, error))
     }
+}
+
+fn has_no_leader(error: &LogError) -> bool {
+    let LogError::Unavailable { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.rdkafka_error_code(),
+        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable)
+    )
 }
 
 fn no_partition(error: LogError, topic: Topic, partition: Partition) -> LogError {

@@ -31,6 +31,16 @@ pub enum LogError {
         found: String,
         needed: String,
     },
+    #[error("the brokers have {setting} = {found} and must have {needed}")]
+    BrokerSetting {
+        setting: &'static str,
+        found: String,
+        needed: String,
+    },
+    #[error(
+        "topics are to have {replication} replicas (log.replication), and there are {brokers} brokers"
+    )]
+    TooFewBrokers { replication: u16, brokers: usize },
     #[error("{topic}/{partition} is not a partition")]
     NoPartition { topic: Topic, partition: Partition },
     #[error("{topic}/{partition} is being read already")]

@@ -21,6 +21,7 @@ mod append;
 mod client;
 mod config;
 mod context;
+pub mod copy;
 mod error;
 mod fetch;
 mod group;
@@ -31,7 +32,7 @@ mod record;
 mod replay;
 mod topics;
 
-pub use admin::TopicReport;
+pub use admin::{Difference, Finding, Mend, Survey, TopicReport};
 pub use append::{Appender, AppenderConfig, Delivery};
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError};

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use crate::{
-    Appender, AppenderConfig, ConsumerConfig, GroupConsumer, LogConfig, LogError, Record, Replay,
-    TopicReport, TopicSpec, admin,
+    Appender, AppenderConfig, ConsumerConfig, GroupConsumer, LogConfig, LogError, Mend, Record,
+    Replay, Survey, TopicReport, TopicSpec, admin,
     client::{Client, Names},
     fetch::Fetcher,
 };
@@ -75,11 +75,22 @@ impl Log {
     /// Makes the topics that are missing and checks those that are there.
     ///
     /// # Errors
-    /// [`LogError::PartitionCount`] when an existing topic has another number of
-    /// partitions, [`LogError::TopicSetting`] when a replicated one may lose what
-    /// it acknowledged.
+    /// [`LogError::PartitionCount`], [`LogError::TopicSetting`] or
+    /// [`LogError::BrokerSetting`] for the first promise that would not hold.
     pub async fn ensure_topics(&self) -> Result<Vec<TopicReport>, LogError> {
-        admin::ensure_topics(self.config(), self.client()).await
+        let survey = self.survey_topics(Mend::Missing).await?;
+        survey.check()?;
+        Ok(survey.topics)
+    }
+
+    /// Looks at every topic and at the brokers, and does what `mend` allows. Broken
+    /// promises are told in the survey.
+    ///
+    /// # Errors
+    /// [`LogError::TopicMissing`] unless missing topics may be made,
+    /// [`LogError::TooFewBrokers`] when they cannot be.
+    pub async fn survey_topics(&self, mend: Mend) -> Result<Survey, LogError> {
+        admin::survey(self.config(), self.client(), mend).await
     }
 
     /// # Errors
@@ -180,7 +191,11 @@ impl Log {
         Replay::new(self.config(), names, topic, partition, from, to)
     }
 
-    fn config(&self) -> &LogConfig {
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    pub(crate) fn config(&self) -> &LogConfig {
         &self.0.config
     }
 

@@ -1,5 +1,7 @@
 //! Settings of topics, described and changed. The broker's own are set by who embeds it.
 
+mod broker;
+
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -23,6 +25,7 @@ use crate::topics::config::{ConfigError, SETTINGS, TopicConfig};
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const SET_FOR_TOPIC: i8 = 1;
+const STATIC: i8 = 4;
 const DEFAULT: i8 = 5;
 
 pub(super) fn describe(server: &Server, ask: DescribeConfigsRequest) -> DescribeConfigsResponse {
@@ -51,20 +54,23 @@ fn settings(
     with_synonyms: bool,
     with_help: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    let wanted = |key: &str| {
+        let keys = resource.configuration_keys.as_ref();
+        // To ask for no key in particular is to ask for all of them.
+        keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|wanted| &**wanted == key))
+    };
     let config = match resource.resource_type {
         TOPIC => {
             let topic = server.topics.find(&resource.resource_name);
             topic
-                .ok_or_else(|| refusal(Refused::Unknown))?
+                .ok_or_else(|| refusal(&resource.resource_name, Refused::Unknown))?
                 .config
                 .clone()
         }
-        BROKER => return Ok(broker_settings(server)),
+        BROKER => {
+            return broker::settings(server, &resource.resource_name, wanted, with_synonyms);
+        }
         other => return Err(unknown_resource(other)),
-    };
-    let wanted = |key: &str| {
-        let keys = resource.configuration_keys.as_ref();
-        keys.is_none_or(|keys| keys.iter().any(|wanted| &**wanted == key))
     };
     let settings = SETTINGS
         .iter()
@@ -76,7 +82,7 @@ fn settings(
             if with_synonyms {
                 let default = (setting.default)(server.topics.defaults());
                 synonyms.extend(is_set.then(|| synonym(setting.key, &value, SET_FOR_TOPIC)));
-                synonyms.push(synonym(setting.key, &default, DEFAULT));
+                synonyms.push(synonym(for_all_topics(setting.key), &default, DEFAULT));
             }
             DescribeConfigsResourceResult::default()
                 .with_name(text(setting.key))
@@ -96,38 +102,22 @@ fn synonym(key: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
         .with_source(source)
 }
 
-/// What clients and tools look up of a broker.
-fn broker_settings(server: &Server) -> Vec<DescribeConfigsResourceResult> {
-    let config = &server.config;
-    let settings = [
-        (
-            "auto.create.topics.enable",
-            config.auto_create_topics.to_string(),
-        ),
-        ("broker.id", config.node_id.to_string()),
-        ("default.replication.factor", "1".into()),
-        (
-            "log.retention.bytes",
-            config.topics.retention_bytes.to_string(),
-        ),
-        ("log.retention.ms", config.topics.retention_ms.to_string()),
-        ("log.segment.bytes", config.topics.segment_bytes.to_string()),
-        (
-            "message.max.bytes",
-            config.topics.max_message_bytes.to_string(),
-        ),
-        ("min.insync.replicas", "1".into()),
-        ("num.partitions", config.topics.partitions.to_string()),
-        ("unclean.leader.election.enable", "false".into()),
-    ];
-    let settings = settings.into_iter().map(|(key, value)| {
-        DescribeConfigsResourceResult::default()
-            .with_name(text(key))
-            .with_value(Some(text(&value)))
-            .with_read_only(true)
-            .with_config_source(DEFAULT)
-    });
-    settings.collect()
+/// What Kafka calls a topic's setting where it is set for all topics.
+fn for_all_topics(key: &'static str) -> &'static str {
+    match key {
+        "cleanup.policy" => "log.cleanup.policy",
+        "delete.retention.ms" => "log.cleaner.delete.retention.ms",
+        "max.compaction.lag.ms" => "log.cleaner.max.compaction.lag.ms",
+        "max.message.bytes" => "message.max.bytes",
+        "message.timestamp.type" => "log.message.timestamp.type",
+        "min.cleanable.dirty.ratio" => "log.cleaner.min.cleanable.ratio",
+        "min.compaction.lag.ms" => "log.cleaner.min.compaction.lag.ms",
+        "retention.bytes" => "log.retention.bytes",
+        "retention.ms" => "log.retention.ms",
+        "segment.bytes" => "log.segment.bytes",
+        "segment.ms" => "log.roll.ms",
+        same => same,
+    }
 }
 
 fn unknown_resource(kind: i8) -> Refusal {
@@ -249,7 +239,7 @@ async fn apply(
         }
         other => return Err(unknown_resource(other)),
     }
-    let server = server.clone();
+    let (server, topic) = (server.clone(), name.clone());
     let changed = blocking(move || {
         if !validate_only {
             return server.topics.configure(&name, change);
@@ -257,5 +247,5 @@ async fn apply(
         let topic = server.topics.find(&name).ok_or(Refused::Unknown)?;
         change(&topic.config).map(|_| ()).map_err(Refused::Config)
     });
-    changed.await.map_err(refusal)
+    changed.await.map_err(|refused| refusal(&topic, refused))
 }

@@ -24,6 +24,8 @@ use crate::group::{Group, Join, Joined, Sync, Synced};
 use crate::server::Server;
 
 const GROUP: i8 = 0;
+/// The one type of group that there is here, as KIP-848 calls it.
+const CLASSIC: &str = "classic";
 /// Nobody has asked who may do what.
 const NO_OPERATIONS: i32 = i32::MIN;
 
@@ -205,11 +207,22 @@ pub(super) fn leave(server: &Server, ask: LeaveGroupRequest, version: i16) -> Le
     LeaveGroupResponse::default().with_members(members.collect())
 }
 
-pub(super) fn describe(server: &Server, ask: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(super) fn describe(
+    server: &Server,
+    ask: DescribeGroupsRequest,
+    version: i16,
+) -> DescribeGroupsResponse {
     let groups = ask.groups.into_iter().map(|id| {
         let described = server.coordinator.view(&id, describe_one);
-        // Kafka calls a group that it does not know dead.
-        let unknown = || DescribedGroup::default().with_group_state(text("Dead"));
+        // Kafka calls a group that it does not know dead, and from version 6 on unknown.
+        let unknown = || {
+            let dead = DescribedGroup::default().with_group_state(text("Dead"));
+            if version < 6 {
+                return dead;
+            }
+            dead.with_error_code(ResponseError::GroupIdNotFound.code())
+                .with_error_message(Some(text(&format!("Group {} not found.", &**id))))
+        };
         described
             .unwrap_or_else(unknown)
             .with_group_id(id)
@@ -236,13 +249,15 @@ fn describe_one(group: &Group) -> DescribedGroup {
 }
 
 pub(super) fn list(server: &Server, ask: ListGroupsRequest) -> ListGroupsResponse {
-    let wanted = |state: &str| {
-        ask.states_filter.is_empty()
-            || ask
-                .states_filter
+    let wanted = |filter: &[StrBytes], found: &str| {
+        filter.is_empty()
+            || filter
                 .iter()
-                .any(|wanted| wanted.eq_ignore_ascii_case(state))
+                .any(|wanted| wanted.eq_ignore_ascii_case(found))
     };
+    if !wanted(&ask.types_filter, CLASSIC) {
+        return ListGroupsResponse::default();
+    }
     let groups = server.coordinator.names().into_iter().filter_map(|name| {
         let (state, protocol_type) = server.coordinator.view(&name, |group| {
             (group.state(), group.protocol_type().to_owned())
@@ -250,8 +265,9 @@ pub(super) fn list(server: &Server, ask: ListGroupsRequest) -> ListGroupsRespons
         let listed = ListedGroup::default()
             .with_group_id(GroupId(text(&name)))
             .with_protocol_type(text(&protocol_type))
-            .with_group_state(text(state));
-        wanted(state).then_some(listed)
+            .with_group_state(text(state))
+            .with_group_type(text(CLASSIC));
+        wanted(&ask.states_filter, state).then_some(listed)
     });
     ListGroupsResponse::default().with_groups(groups.collect())
 }

@@ -23,6 +23,9 @@ use crate::server::Server;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const NEWEST: i64 = -3;
+/// With nothing kept elsewhere, all that there is is local, and nothing is tiered.
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
 
 /// Offset and timestamp; -1 where there is none.
 type Position = (i64, i64);
@@ -69,7 +72,8 @@ pub(super) async fn list(
 async fn look_up(log: Arc<Partition>, timestamp: i64) -> Result<Position, ResponseError> {
     match timestamp {
         LATEST => Ok((log.high_watermark(), -1)),
-        EARLIEST => Ok((log.log().start_offset(), -1)),
+        EARLIEST | EARLIEST_LOCAL => Ok((log.log().start_offset(), -1)),
+        LATEST_TIERED => Ok((-1, -1)),
         NEWEST | 0.. => blocking(move || by_time(&log, timestamp))
             .await
             .map_err(|error| {
@@ -81,24 +85,11 @@ async fn look_up(log: Arc<Partition>, timestamp: i64) -> Result<Position, Respon
 }
 
 fn by_time(log: &Partition, timestamp: i64) -> io::Result<Position> {
-    let places = {
-        let log = log.log();
-        let timestamp = if timestamp == NEWEST {
-            log.newest()
-        } else {
-            timestamp
-        };
-        (timestamp >= 0).then(|| (timestamp, log.locate_time(timestamp)))
+    let found = match timestamp {
+        NEWEST => log.newest()?,
+        _ => log.find_time(timestamp)?,
     };
-    let Some((timestamp, places)) = places else {
-        return Ok((-1, -1));
-    };
-    for place in places {
-        if let Some(found) = place.find_time(timestamp)? {
-            return Ok((found.offset, found.timestamp));
-        }
-    }
-    Ok((-1, -1))
+    Ok(found.map_or((-1, -1), |found| (found.offset, found.timestamp)))
 }
 
 /// There is one epoch, and it ends where the log ends.

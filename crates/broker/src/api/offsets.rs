@@ -25,7 +25,7 @@ use crate::offsets::{Committed, Key};
 use crate::server::Server;
 
 /// Kafka's `offset.metadata.max.bytes`.
-const LONGEST_METADATA: usize = 4096;
+pub(super) const LONGEST_METADATA: usize = 4096;
 
 pub(super) fn commit(
     server: &Arc<Server>,

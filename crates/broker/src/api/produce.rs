@@ -75,7 +75,10 @@ pub(super) async fn produce(
             Some(refusal) => Err(BadRequest::Unacknowledged {
                 code: refusal.error.code(),
             }),
-            None => Ok(None),
+            None => {
+                request.count();
+                Ok(None)
+            }
         };
     }
     // The records are in the log; only the acknowledgement is left to wait for.
@@ -102,8 +105,9 @@ async fn append(
     let partition = partition
         .ok_or(ResponseError::UnknownTopicOrPartition)?
         .clone();
-    let header = batch::check(&bytes, topic.max_message_bytes).map_err(refuse)?;
     let (settings, now) = (topic.log_settings, now_ms());
+    let keyed = settings.compaction.is_some();
+    let header = batch::check(&bytes, topic.max_message_bytes, keyed).map_err(refuse)?;
     if partition.log().is_full(bytes.len(), &settings, now) {
         // A roll waits for the disk, which is not to be done here. Should another producer fill
         // the new segment before this one gets to it, the append rolls once more by itself.

@@ -24,20 +24,23 @@ use crate::topics::{self, Refused, Topic};
 /// Why not, for programs and for people.
 pub(super) type Refusal = (ResponseError, String);
 
-pub(super) fn refusal(refused: Refused) -> Refusal {
+pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
     match refused {
-        Refused::Exists => (ResponseError::TopicAlreadyExists, "the topic exists".into()),
+        Refused::Exists => (
+            ResponseError::TopicAlreadyExists,
+            format!("Topic '{topic}' already exists."),
+        ),
         Refused::Unknown => (
             ResponseError::UnknownTopicOrPartition,
-            "there is no such topic".into(),
+            format!("There is no topic '{topic}'."),
         ),
         Refused::Partitions => (
             ResponseError::InvalidPartitions,
-            "a topic has 1 to 10000 partitions and never loses one".into(),
+            format!("Topic '{topic}' can have 1 to 10000 partitions, and never fewer than it has."),
         ),
         Refused::Config(error) => (ResponseError::InvalidConfig, error.to_string()),
         Refused::Disk(error) => {
-            tracing::error!(%error, "a topic could not be changed");
+            tracing::error!(%error, topic, "a topic could not be changed");
             (ResponseError::KafkaStorageError, error.to_string())
         }
     }
@@ -95,7 +98,7 @@ fn create_one(
         if let Some(value) = &setting.value {
             config
                 .set(&setting.name, value)
-                .map_err(|error| refusal(Refused::Config(error)))?;
+                .map_err(|error| refusal(&wanted.name, Refused::Config(error)))?;
         }
     }
     let partitions = if partitions == -1 {
@@ -105,7 +108,7 @@ fn create_one(
     };
     if validate_only {
         return match server.topics.find(name.as_str()) {
-            Some(_) => Err(refusal(Refused::Exists)),
+            Some(_) => Err(refusal(&wanted.name, Refused::Exists)),
             None => Ok(describe(server, partitions, &config)),
         };
     }
@@ -114,7 +117,7 @@ fn create_one(
         .create(name, partitions, config, now_ms(), |name| {
             clear_offsets(server, name)
         })
-        .map_err(refusal)?;
+        .map_err(|refused| refusal(&wanted.name, refused))?;
     tracing::info!(topic = %topic.name, partitions, "a topic was created");
     Ok(describe(server, partitions, &topic.config).with_topic_id(topic.id))
 }
@@ -160,12 +163,13 @@ pub(super) async fn create_default(
                 .create(name.clone(), -1, TopicConfig::default(), now_ms(), |name| {
                     clear_offsets(&server, name)
                 });
-        match made {
+        let made = match made {
             Err(Refused::Exists) => server.topics.find(name.as_str()).ok_or(Refused::Unknown),
             made => made,
-        }
+        };
+        made.map_err(|refused| refusal(name.as_str(), refused).0)
     });
-    made.await.map_err(|refused| refusal(refused).0)
+    made.await
 }
 
 pub(super) async fn delete(
@@ -211,7 +215,8 @@ pub(super) async fn delete(
         };
         let shared = server.clone();
         let deleted = blocking(move || {
-            let deleted = shared.topics.delete(topic.name.as_str()).map_err(refusal);
+            let deleted = shared.topics.delete(topic.name.as_str());
+            let deleted = deleted.map_err(|refused| refusal(topic.name.as_str(), refused));
             if deleted.is_ok() {
                 tracing::info!(topic = %topic.name, "a topic was deleted");
             }
@@ -272,12 +277,12 @@ fn grow(
         return server
             .topics
             .grow(&wanted.name, wanted.count, now_ms())
-            .map_err(refusal);
+            .map_err(|refused| refusal(&wanted.name, refused));
     }
     match server.topics.find(&wanted.name) {
-        None => Err(refusal(Refused::Unknown)),
+        None => Err(refusal(&wanted.name, Refused::Unknown)),
         Some(topic) if wanted.count <= topic.partitions.len() as i32 => {
-            Err(refusal(Refused::Partitions))
+            Err(refusal(&wanted.name, Refused::Partitions))
         }
         Some(_) => Ok(()),
     }

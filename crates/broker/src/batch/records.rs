@@ -1,6 +1,8 @@
-//! The records inside of a batch that is not compressed, and the making of such a batch.
+//! The records inside of a batch.
 
-use super::{CRC_FROM, HEADER, Header};
+use std::io::{self, BufRead};
+
+use super::{HEADER, Header};
 
 /// A record, as far as the broker looks into it.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,10 +11,13 @@ pub(crate) struct Record<'a> {
     pub(crate) timestamp: i64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
+    pub(super) attributes: u8,
+    /// All that follows the timestamp.
+    pub(super) rest: &'a [u8],
 }
 
-/// Walks an uncompressed batch. Yields `None` inside for a record that is not sound, once, and
-/// ends there.
+/// Walks unpacked records. Yields `None` inside for a record that is not sound, once, and ends
+/// there.
 #[derive(Debug)]
 pub(crate) struct Records<'a> {
     header: Header,
@@ -20,11 +25,11 @@ pub(crate) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(crate) fn new(header: &Header, batch: &'a [u8]) -> Self {
-        debug_assert!(!header.is_compressed());
+    /// Walks the records of the batch that has this header, as [`super::unpack`] gave them.
+    pub(crate) fn new(header: &Header, unpacked: &'a [u8]) -> Self {
         Records {
             header: *header,
-            rest: &batch[HEADER..],
+            rest: unpacked,
         }
     }
 
@@ -32,9 +37,10 @@ impl<'a> Records<'a> {
         let length = usize::try_from(varint(&mut self.rest)?).ok()?;
         let (mut body, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        let (_attributes, after) = body.split_first()?;
+        let (attributes, after) = body.split_first()?;
         body = after;
         let timestamp_delta = varint(&mut body)?;
+        let rest = body;
         let offset_delta = varint(&mut body)?;
         let key = field(&mut body)?;
         let value = field(&mut body)?;
@@ -43,16 +49,14 @@ impl<'a> Records<'a> {
             field(&mut body)??;
             field(&mut body)?;
         }
-        let timestamp = match self.header.has_append_time() {
-            true => self.header.max_timestamp,
-            false => self.header.base_timestamp.checked_add(timestamp_delta)?,
-        };
         let offset = self.header.base_offset.checked_add(offset_delta)?;
         (headers >= 0 && body.is_empty()).then_some(Record {
             offset,
-            timestamp,
+            timestamp: self.header.timestamp(timestamp_delta),
             key,
             value,
+            attributes: *attributes,
+            rest,
         })
     }
 }
@@ -90,62 +94,148 @@ fn varint(from: &mut &[u8]) -> Option<i64> {
         *from = rest;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Some(unzigzag(value));
         }
     }
     None
 }
 
-/// A record that the broker writes for itself.
-#[derive(Debug)]
-pub(crate) struct NewRecord<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) value: Option<&'a [u8]>,
+/// A record without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sketch {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) has_key: bool,
 }
 
-/// A batch of records of one moment, not compressed, of no producer. `records` is not empty.
-pub(crate) fn build(records: &[NewRecord<'_>], timestamp: i64) -> Vec<u8> {
-    let mut batch = vec![0; HEADER];
-    let mut body = Vec::new();
-    for (delta, record) in records.iter().enumerate() {
-        body.clear();
-        body.push(0);
-        put_varint(&mut body, 0);
-        put_varint(&mut body, delta as i64);
-        for field in [Some(record.key), record.value] {
-            put_varint(&mut body, field.map_or(-1, |field| field.len() as i64));
-            body.extend_from_slice(field.unwrap_or_default());
+/// Walks the records of any batch while they are unpacked, in little memory. Ends after an error.
+pub(crate) struct Sketches<'a> {
+    header: Header,
+    unpacked: Box<dyn BufRead + 'a>,
+    ended: bool,
+}
+
+impl<'a> Sketches<'a> {
+    pub(crate) fn new(header: &Header, batch: &'a [u8]) -> io::Result<Sketches<'a>> {
+        let codec = header.codec().ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Sketches {
+            header: *header,
+            unpacked: codec.reader(&batch[HEADER..])?,
+            ended: false,
+        })
+    }
+
+    fn sketch(&mut self) -> io::Result<Option<Sketch>> {
+        if self.unpacked.fill_buf()?.is_empty() {
+            return Ok(None);
         }
-        put_varint(&mut body, 0);
-        put_varint(&mut batch, body.len() as i64);
-        batch.extend_from_slice(&body);
+        let mut prefix = Body {
+            from: &mut *self.unpacked,
+            left: u64::MAX,
+        };
+        let length = prefix.varint()?;
+        let mut body = Body {
+            from: &mut *self.unpacked,
+            left: u64::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?,
+        };
+        let _attributes = body.byte()?;
+        let timestamp_delta = body.varint()?;
+        let offset_delta = body.varint()?;
+        let has_key = body.skip_field()?;
+        let _has_value = body.skip_field()?;
+        let headers = body.varint()?;
+        for _ in 0..headers {
+            if !body.skip_field()? {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            body.skip_field()?;
+        }
+        let offset = self.header.base_offset.checked_add(offset_delta);
+        match offset {
+            Some(offset) if headers >= 0 && body.left == 0 => Ok(Some(Sketch {
+                offset,
+                timestamp: self.header.timestamp(timestamp_delta),
+                has_key,
+            })),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
-    let count = records.len() as i32;
-    let length = (batch.len() - 12) as i32;
-    batch[8..12].copy_from_slice(&length.to_be_bytes());
-    batch[16] = 2;
-    batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
-    batch[27..35].copy_from_slice(&timestamp.to_be_bytes());
-    batch[35..43].copy_from_slice(&timestamp.to_be_bytes());
-    // No producer: id, epoch and sequence are all -1.
-    batch[43..57].fill(0xff);
-    batch[57..61].copy_from_slice(&count.to_be_bytes());
-    let sum = crc32c::crc32c(&batch[CRC_FROM..]);
-    batch[17..21].copy_from_slice(&sum.to_be_bytes());
-    batch
 }
 
-fn put_varint(into: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        into.push(rest as u8 | 0x80);
-        rest >>= 7;
+impl Iterator for Sketches<'_> {
+    type Item = io::Result<Sketch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let sketch = self.sketch().transpose();
+        self.ended = !matches!(sketch, Some(Ok(_)));
+        sketch
     }
-    into.push(rest as u8);
+}
+
+/// Bytes that are read and counted.
+struct Body<'a, 'b> {
+    from: &'a mut (dyn BufRead + 'b),
+    left: u64,
+}
+
+impl Body<'_, '_> {
+    fn byte(&mut self) -> io::Result<u8> {
+        let bytes = self.from.fill_buf()?;
+        match bytes.first() {
+            Some(byte) if self.left > 0 => {
+                let byte = *byte;
+                self.from.consume(1);
+                self.left -= 1;
+                Ok(byte)
+            }
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn varint(&mut self) -> io::Result<i64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(unzigzag(value));
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
+    /// Whether it was there; null is not.
+    fn skip_field(&mut self) -> io::Result<bool> {
+        let Ok(mut length) = u64::try_from(self.varint()?) else {
+            return Ok(false);
+        };
+        if length > self.left {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.left -= length;
+        while length > 0 {
+            let there = self.from.fill_buf()?.len();
+            if there == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let step = there.min(usize::try_from(length).unwrap_or(usize::MAX));
+            self.from.consume(step);
+            length -= step as u64;
+        }
+        Ok(true)
+    }
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{NewRecord, build};
     use super::*;
 
     #[test]
@@ -165,7 +255,9 @@ mod tests {
             5,
         );
         let header = Header::parse(&batch).unwrap();
-        let read: Vec<_> = Records::new(&header, &batch).map(Option::unwrap).collect();
+        let read: Vec<_> = Records::new(&header, &batch[HEADER..])
+            .map(Option::unwrap)
+            .collect();
         assert_eq!(read.len(), 2);
         assert_eq!(
             (read[0].offset, read[0].timestamp, read[0].key),
@@ -189,8 +281,10 @@ mod tests {
         );
         let header = Header::parse(&batch).unwrap();
         for cut in HEADER + 1..batch.len() {
-            let read: Vec<_> = Records::new(&header, &batch[..cut]).collect();
+            let read: Vec<_> = Records::new(&header, &batch[HEADER..cut]).collect();
             assert_eq!(read, [None]);
+            let mut sketches = Sketches::new(&header, &batch[..cut]).unwrap();
+            assert!(sketches.next().unwrap().is_err() && sketches.next().is_none());
         }
     }
 }

@@ -116,22 +116,24 @@ impl Group {
         member.rejoin(join, now);
         match self.state {
             State::Completing | State::Stable if calls_everyone => self.prepare(now),
-            State::Completing | State::Stable => self.answer_join(&id, false, now),
+            State::Completing | State::Stable => {
+                self.answer_join(&id, &self.leader.clone(), false, now);
+            }
             State::Empty | State::Preparing => {}
         }
     }
 
-    /// A static member came back after a restart, under a new id. If it still wants the same,
-    /// nobody else needs to know.
+    /// A static member came back after a restart, under a new id. It goes on with what it had,
+    /// and nobody else needs to know, unless another strategy would be elected with it. What it
+    /// subscribes to counts only when the group next has a reason to assign, as in Kafka.
     fn replace_static(&mut self, old_id: &str, join: Join, now: Instant) {
         let Some(old) = self.members.remove(old_id) else {
             return self.add(join, now);
         };
         let assignment = old.assignment.clone();
-        let unchanged = old.metadata(&self.protocol) == metadata(&join.protocols, &self.protocol);
         old.dismiss(ResponseError::FencedInstanceId);
         let id = join.member_id.clone();
-        let skip_assignment = join.may_skip_assignment;
+        let may_skip_assignment = join.may_skip_assignment;
         if let Some(instance) = &join.instance {
             self.statics.insert(instance.clone(), id.clone());
         }
@@ -143,9 +145,16 @@ impl Group {
             self.leader = id.clone();
         }
         match self.state {
-            State::Stable if unchanged && (!was_leader || skip_assignment) => {
-                self.answer_join(&id, was_leader, now);
+            State::Stable if self.elect_protocol() == self.protocol => {
+                let leader = match may_skip_assignment {
+                    true => self.leader.clone(),
+                    // It would assign anew if it were told that it leads.
+                    false if was_leader => old_id.to_owned(),
+                    false => self.leader.clone(),
+                };
+                self.answer_join(&id, &leader, was_leader && may_skip_assignment, now);
             }
+            // Some may be told the old id already, and would assign to it.
             State::Stable | State::Completing => self.prepare(now),
             State::Empty | State::Preparing => {}
         }
@@ -233,7 +242,7 @@ impl Group {
             .map(|(id, _)| id.clone())
             .collect();
         for id in joining {
-            self.answer_join(&id, false, now);
+            self.answer_join(&id, &self.leader.clone(), false, now);
         }
     }
 
@@ -262,8 +271,8 @@ impl Group {
             .unwrap_or_default()
     }
 
-    fn answer_join(&mut self, id: &str, skip_assignment: bool, now: Instant) {
-        let members = if self.leader == id {
+    fn answer_join(&mut self, id: &str, leader: &str, skip_assignment: bool, now: Instant) {
+        let members = if leader == id {
             let list = self.members.iter();
             list.map(|(id, member)| {
                 let instance = member.instance().map(str::to_owned);
@@ -278,7 +287,7 @@ impl Group {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
-            leader: self.leader.clone(),
+            leader: leader.to_owned(),
             member_id: id.to_owned(),
             skip_assignment,
             members,
@@ -291,12 +300,4 @@ impl Group {
 
 fn refuse(join: Join, error: ResponseError) {
     let _ = join.answer.send(Joined::refused(error, &join.member_id));
-}
-
-fn metadata(protocols: &[(String, Bytes)], name: &str) -> Bytes {
-    protocols
-        .iter()
-        .find(|(known, _)| known == name)
-        .map(|(_, metadata)| metadata.clone())
-        .unwrap_or_default()
 }

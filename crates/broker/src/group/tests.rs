@@ -226,7 +226,7 @@ fn a_static_member_keeps_its_place_and_fences_its_former_self() {
     drop(scene.sync(&leader, 2, &[("s-1", "0"), ("b", "1")]));
     assert_eq!(scene.group.state(), "Stable");
 
-    // It restarts as a follower, with the same subscription: nobody is called.
+    // It restarts as a follower, and nobody is called.
     scene.group.leader = "b".into();
     let back = scene.ask("", "s-2", Some("s"), "m").try_recv().unwrap();
     assert_eq!((back.generation, back.member_id.as_str()), (2, "s-2"));
@@ -238,6 +238,119 @@ fn a_static_member_keeps_its_place_and_fences_its_former_self() {
     let now = scene.now;
     let fenced = scene.group.heartbeat("s-1", Some("s"), 2, now);
     assert_eq!(fenced, Err(ResponseError::FencedInstanceId));
+}
+
+impl Scene {
+    /// A stable group of one static member `s` under the id `s-1`, in generation 1.
+    fn stable_static() -> Scene {
+        let mut scene = Scene::new();
+        drop(scene.ask("", "s-1", Some("s"), "m"));
+        drop(scene.sync("s-1", 1, &[("s-1", "all")]));
+        assert_eq!(scene.group.state(), "Stable");
+        scene
+    }
+
+    fn come_back(&mut self, id: &str, may_skip_assignment: bool, protocols: &[&str]) -> Joined {
+        let (answer, mut joined) = oneshot::channel();
+        let protocols = protocols.iter();
+        let join = Join {
+            member_id: String::new(),
+            instance: Some("s".into()),
+            fresh_id: id.into(),
+            must_know_id: true,
+            may_skip_assignment,
+            client_id: "c".into(),
+            client_host: "/h".into(),
+            session_timeout: SESSION,
+            rebalance_timeout: REBALANCE,
+            protocol_type: "consumer".into(),
+            protocols: protocols
+                .map(|name| (name.to_string(), Bytes::from_static(b"other")))
+                .collect(),
+            answer,
+        };
+        self.group.join(join, self.now);
+        joined.try_recv().unwrap()
+    }
+}
+
+#[test]
+fn a_static_leader_that_comes_back_assigns_nothing_and_keeps_what_it_had() {
+    let mut scene = Scene::stable_static();
+    let back = scene.come_back("s-2", true, &["range"]);
+    assert_eq!((back.generation, back.leader.as_str()), (1, "s-2"));
+    assert_eq!((back.skip_assignment, back.members.len()), (true, 1));
+    assert_eq!(
+        scene.sync("s-2", 1, &[]).try_recv().unwrap().assignment,
+        "all"
+    );
+
+    // One that does not know that it may skip the assignment is not told that it leads.
+    let back = scene.come_back("s-3", false, &["range"]);
+    assert_eq!((back.generation, back.leader.as_str()), (1, "s-2"));
+    assert_eq!((back.skip_assignment, back.members.len()), (false, 0));
+    assert_eq!(
+        scene.sync("s-3", 1, &[]).try_recv().unwrap().assignment,
+        "all"
+    );
+    assert_eq!(scene.group.state(), "Stable");
+
+    // Another strategy needs another assignment.
+    let back = scene.come_back("s-4", true, &["sticky", "range"]);
+    assert_eq!((back.generation, back.protocol.as_str()), (2, "sticky"));
+    assert_eq!(scene.group.state(), "CompletingRebalance");
+}
+
+#[test]
+fn a_static_member_leaves_by_its_instance_or_when_its_session_ends() {
+    let mut scene = Scene::stable_static();
+    let now = scene.now;
+    let unknown = Err(ResponseError::UnknownMemberId);
+    assert_eq!(scene.group.leave("", Some("t"), now), unknown);
+    let fenced = Err(ResponseError::FencedInstanceId);
+    assert_eq!(scene.group.leave("s-0", Some("s"), now), fenced);
+    assert_eq!(scene.group.leave("", Some("s"), now), Ok(()));
+    assert_eq!(scene.group.state(), "Empty");
+
+    let mut scene = Scene::stable_static();
+    scene.later(11);
+    let now = scene.now;
+    assert_eq!(scene.group.state(), "Empty");
+    assert_eq!(scene.group.heartbeat("s-1", Some("s"), 1, now), unknown);
+    let again = scene.come_back("s-2", true, &["range"]);
+    assert_eq!((again.generation, again.skip_assignment), (3, false));
+}
+
+#[test]
+fn an_absent_static_member_keeps_its_share_in_a_rebalance() {
+    let mut scene = Scene::new();
+    drop(scene.ask("", "s-1", Some("s"), "m"));
+    drop(scene.sync("s-1", 1, &[("s-1", "all")]));
+    let mut a = scene.join("a");
+    for _ in 0..12 {
+        assert!(a.try_recv().is_err(), "a waits for the static one");
+        scene.later(5);
+        let now = scene.now;
+        let _ = scene.group.heartbeat("s-1", Some("s"), 1, now);
+    }
+    let joined = a.try_recv().unwrap();
+    assert_eq!((joined.generation, joined.leader.as_str()), (2, "a"));
+    assert_eq!(joined.members.len(), 2, "the static one is assigned to");
+}
+
+#[test]
+fn who_commits_without_a_group_may_do_so_while_it_is_empty() {
+    let mut scene = Scene::new();
+    let now = scene.now;
+    assert_eq!(scene.group.may_commit("", None, -1, now), Ok(()));
+    assert_eq!(scene.group.may_commit("tool", None, -1, now), Ok(()));
+    let mut scene = Scene::stable_pair();
+    let unknown = Err(ResponseError::UnknownMemberId);
+    for member in ["", "tool"] {
+        assert_eq!(scene.group.may_commit(member, None, -1, now), unknown);
+    }
+    let old = Err(ResponseError::IllegalGeneration);
+    assert_eq!(scene.group.may_commit("a", None, 1, now), old);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! beside it, with a footer that says what the segment must be, and is searched there.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::Error;
 use crate::batch::Header;
@@ -173,13 +174,17 @@ fn decode_entry(bytes: &[u8]) -> Entry {
 
 /// The index of a closed segment, searched in its file so that it takes no memory.
 #[derive(Debug)]
-pub(crate) struct SavedIndex<'a> {
-    pub(crate) disk: &'a dyn Disk,
-    pub(crate) path: PathBuf,
-    pub(crate) base: i64,
+pub(crate) struct SavedIndex {
+    file: Arc<dyn DiskFile>,
+    base: i64,
 }
 
-impl SavedIndex<'_> {
+impl SavedIndex {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, base: i64) -> io::Result<SavedIndex> {
+        let file = disk.open(path, Mode::Read)?;
+        Ok(SavedIndex { file, base })
+    }
+
     /// As [`Index::floor`].
     pub(crate) fn floor(&self, offset: i64) -> io::Result<u32> {
         self.search(|entry| self.base + i64::from(entry.relative) <= offset)
@@ -192,13 +197,12 @@ impl SavedIndex<'_> {
 
     /// The position of the last entry for which `before` holds; it holds for a beginning of them.
     fn search(&self, before: impl Fn(&Entry) -> bool) -> io::Result<u32> {
-        let file = self.disk.open(&self.path, Mode::Read)?;
         let mut low = 0;
-        let mut high = (file.size()? as usize).saturating_sub(FOOTER) / ENTRY;
+        let mut high = (self.file.size()? as usize).saturating_sub(FOOTER) / ENTRY;
         let mut position = 0;
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = read_entry(&*file, middle)?;
+            let entry = read_entry(&*self.file, middle)?;
             if before(&entry) {
                 position = entry.position;
                 low = middle + 1;
@@ -252,11 +256,7 @@ mod tests {
         );
         assert_eq!(loaded.entries, index.entries);
         assert_eq!(index.entries.len(), 40);
-        let saved = SavedIndex {
-            disk: &disk,
-            path: path.to_owned(),
-            base: 100,
-        };
+        let saved = SavedIndex::open(&disk, path, 100).unwrap();
         for offset in 90..310 {
             assert_eq!(saved.floor(offset).unwrap(), index.floor(offset));
         }

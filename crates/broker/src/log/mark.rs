@@ -49,22 +49,7 @@ impl MarkFile {
         let file = disk
             .open(&path, Mode::Write)
             .map_err(Error::io("open", &path))?;
-        let mut newest: Option<Mark> = None;
-        for place in 0..PLACES {
-            let mut bytes = [0; SIZE];
-            let read = file
-                .read_at(&mut bytes, place * STRIDE)
-                .map_err(Error::io("read", &path))?;
-            let Some(mark) = decode(&bytes[..read]) else {
-                continue;
-            };
-            let newer = newest.is_none_or(|seen| {
-                (mark.synced, mark.start_offset) > (seen.synced, seen.start_offset)
-            });
-            if newer {
-                newest = Some(mark);
-            }
-        }
+        let newest = newest(&*file, &path)?;
         Ok((
             MarkFile {
                 file,
@@ -94,6 +79,35 @@ impl MarkFile {
             source,
         })
     }
+}
+
+/// What the mark of the partition in `folder` says; `None` when there is none that is whole.
+pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Mark>, Error> {
+    let path = folder.join("mark");
+    match disk.open(&path, Mode::Read) {
+        Ok(file) => newest(&*file, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("open", &path)(error)),
+    }
+}
+
+fn newest(file: &dyn DiskFile, path: &Path) -> Result<Option<Mark>, Error> {
+    let mut newest: Option<Mark> = None;
+    for place in 0..PLACES {
+        let mut bytes = [0; SIZE];
+        let read = file
+            .read_at(&mut bytes, place * STRIDE)
+            .map_err(Error::io("read", path))?;
+        let Some(mark) = decode(&bytes[..read]) else {
+            continue;
+        };
+        let newer = newest
+            .is_none_or(|seen| (mark.synced, mark.start_offset) > (seen.synced, seen.start_offset));
+        if newer {
+            newest = Some(mark);
+        }
+    }
+    Ok(newest)
 }
 
 fn encode(mark: &Mark) -> [u8; SIZE] {

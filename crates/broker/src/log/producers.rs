@@ -41,6 +41,16 @@ struct Sent {
     next_offset: i64,
 }
 
+/// A producer, for those who look at a partition from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KnownProducer {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+    pub(crate) last_sequence: i32,
+    pub(crate) last_offset: i64,
+    pub(crate) seen_ms: i64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Append,
@@ -120,6 +130,19 @@ impl Producers {
     /// Forgets who was not heard of since `before_ms`.
     pub(crate) fn expire(&mut self, before_ms: i64) {
         self.0.retain(|_, producer| producer.seen_ms >= before_ms);
+    }
+
+    pub(crate) fn known(&self) -> impl Iterator<Item = KnownProducer> {
+        self.0.iter().map(|(&id, producer)| KnownProducer {
+            id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |sent| sent.last),
+            last_offset: producer
+                .batches
+                .back()
+                .map_or(-1, |sent| sent.next_offset - 1),
+            seen_ms: producer.seen_ms,
+        })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

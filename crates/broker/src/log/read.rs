@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::index::SavedIndex;
 use super::walk::Walk;
 use super::{Closed, Log};
-use crate::batch::{HEADER, Header, Records};
+use crate::batch::{HEADER, Header, Sketches};
 use crate::file::DiskFile;
 
 /// Reading starts up to this much before what is wanted, because the index is sparse.
@@ -76,13 +75,17 @@ impl Log {
         places
     }
 
-    /// The largest timestamp of any record; -1 when there is none.
-    pub(crate) fn newest(&self) -> i64 {
-        let closed = self.closed.iter().map(|segment| segment.newest);
-        closed
+    /// The segment that says it has the largest timestamp, with this timestamp; the first one if
+    /// several do. `None` for a log without timestamps.
+    pub(crate) fn locate_newest(&self) -> Option<(i64, Place)> {
+        let newest = self
+            .closed
+            .iter()
+            .map(|segment| segment.newest)
             .chain([self.active.index.newest()])
             .max()
-            .unwrap_or(-1)
+            .filter(|newest| *newest >= 0)?;
+        Some((newest, self.locate_time(newest).into_iter().next()?))
     }
 
     fn place_in(&self, segment: &Arc<Closed>) -> Place {
@@ -107,7 +110,8 @@ impl Log {
     fn synced_in(&self, base: i64, size: u64) -> u64 {
         match self.synced.segment {
             synced if synced > base => size,
-            synced if synced == base => self.synced.position,
+            // What was compacted since is smaller.
+            synced if synced == base => self.synced.position.min(size),
             _ => 0,
         }
     }
@@ -127,7 +131,7 @@ impl Place {
     pub(crate) fn read(&self, offset: i64, max: usize, at_least_one: bool) -> io::Result<Bytes> {
         let mut position = match &self.from {
             From::Position(position) => u64::from(*position),
-            From::Saved(segment) => u64::from(segment.index().floor(offset)?),
+            From::Saved(segment) => u64::from(segment.floor(offset)?),
         };
         let mut wanted = max.saturating_add(LEAD);
         loop {
@@ -170,41 +174,49 @@ impl Place {
         }
     }
 
-    /// The first record here that is not older than `timestamp`. Exact, except that of a
-    /// compressed batch the first record is given, which may be older.
+    /// The first record here that is not older than `timestamp`.
     pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
         let position = match &self.from {
             From::Position(position) => u64::from(*position),
-            From::Saved(segment) => u64::from(segment.index().floor_by_time(timestamp)?),
+            From::Saved(segment) => u64::from(segment.floor_by_time(timestamp)?),
         };
         let mut walk = Walk::new(&*self.file, position, self.limit);
         while let Some((position, header)) = walk.next()? {
             if header.max_timestamp < timestamp || header.next_offset() <= self.start_offset {
                 continue;
             }
-            if header.is_compressed() {
-                let offset = header.base_offset.max(self.start_offset);
-                return Ok(Some(Found {
-                    offset,
-                    timestamp: header.max_timestamp,
-                }));
-            }
             let batch = self.fill(position, header.size)?;
-            let records = Records::new(&header, &batch).flatten();
-            let found = records
-                .filter(|record| {
-                    record.offset >= self.start_offset && record.timestamp >= timestamp
-                })
-                .map(|record| Found {
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                })
-                .next();
-            if found.is_some() {
-                return Ok(found);
+            for record in Sketches::new(&header, &batch)? {
+                let record = record?;
+                if record.offset >= self.start_offset && record.timestamp >= timestamp {
+                    return Ok(Some(Found {
+                        offset: record.offset,
+                        timestamp: record.timestamp,
+                    }));
+                }
             }
         }
         Ok(None)
+    }
+
+    /// The largest timestamp of all records here.
+    pub(crate) fn newest(&self) -> io::Result<Option<i64>> {
+        let mut newest = None;
+        let mut walk = Walk::new(&*self.file, 0, self.limit);
+        while let Some((position, header)) = walk.next()? {
+            let may_be_newer = newest.is_none_or(|newest| header.max_timestamp > newest);
+            if !may_be_newer || header.records == 0 || header.next_offset() <= self.start_offset {
+                continue;
+            }
+            let batch = self.fill(position, header.size)?;
+            for record in Sketches::new(&header, &batch)? {
+                let record = record?;
+                if record.offset >= self.start_offset {
+                    newest = newest.max(Some(record.timestamp));
+                }
+            }
+        }
+        Ok(newest)
     }
 
     fn fill(&self, position: u64, wanted: usize) -> io::Result<BytesMut> {
@@ -213,16 +225,6 @@ impl Place {
         let read = self.file.read_at(&mut bytes, position)?;
         bytes.truncate(read);
         Ok(bytes)
-    }
-}
-
-impl Closed {
-    fn index(&self) -> SavedIndex<'_> {
-        SavedIndex {
-            disk: &*self.disk,
-            path: self.path.with_extension("index"),
-            base: self.base,
-        }
     }
 }
 

@@ -13,16 +13,15 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cleaner::{self, Border};
 use super::index::{Index, Summary};
 use super::producers::Producers;
+use super::scan::{Holes, scan, sound_batch_after};
 use super::walk::Walk;
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
-use crate::batch::{self, HEADER, Header};
-use crate::file::{self, Disk, DiskFile, Mode};
+use crate::file::{self, Disk, Mode};
 use crate::guard::{self, Guard};
-
-const CHUNK: usize = 1 << 20;
 
 /// Opens the log in `folder`, or begins one in an empty folder. `clean` says that the broker was
 /// stopped in order, so that the last segment need not be read again.
@@ -33,6 +32,8 @@ pub(crate) fn open(
     now_ms: i64,
 ) -> Result<(Log, MarkFile), Error> {
     let (mark_file, mark) = MarkFile::open(&**disk, folder)?;
+    cleaner::finish_swaps(&**disk, folder)?;
+    let border = Border::load(&**disk, folder)?;
     let mut bases = numbers(&**disk, folder, ".log")?;
     if let Some(mark) = mark {
         remove_retired(&**disk, folder, &mut bases, mark.start_offset)?;
@@ -52,6 +53,7 @@ pub(crate) fn open(
                 active,
                 Producers::default(),
                 0,
+                border,
             ),
             mark_file,
         ));
@@ -64,7 +66,7 @@ pub(crate) fn open(
     let mut expected = None;
     for base in full {
         refuse_gap(folder, expected, *base)?;
-        let segment = open_closed(disk, folder, *base)?;
+        let segment = open_closed(disk, folder, *base, border.holes_at(*base))?;
         expected = Some(segment.next_offset);
         closed.push_back(Arc::new(segment));
     }
@@ -80,7 +82,7 @@ pub(crate) fn open(
     let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
     let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
     Ok((
-        assemble(disk, folder, closed, active, producers, start),
+        assemble(disk, folder, closed, active, producers, start, border),
         mark_file,
     ))
 }
@@ -112,6 +114,7 @@ fn assemble(
     active: Active,
     producers: Producers,
     start_offset: i64,
+    border: Border,
 ) -> Log {
     let synced = Point {
         offset: active.next_offset,
@@ -125,6 +128,7 @@ fn assemble(
         active,
         producers,
         start_offset,
+        border,
         synced,
         broken: false,
         sync_failed: false,
@@ -142,7 +146,12 @@ fn refuse_gap(folder: &Path, expected: Option<i64>, base: i64) -> Result<(), Err
     }
 }
 
-fn open_closed(disk: &Arc<dyn Disk>, folder: &Path, base: i64) -> Result<Closed, Error> {
+fn open_closed(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    base: i64,
+    holes: Holes,
+) -> Result<Closed, Error> {
     let path = segment_path(folder, base);
     let file = disk
         .open(&path, Mode::Read)
@@ -159,7 +168,7 @@ fn open_closed(disk: &Arc<dyn Disk>, folder: &Path, base: i64) -> Result<Closed,
             ));
         }
         _ => {
-            let scan = scan(&*file, &path, base, size)?;
+            let scan = scan(&*file, &path, base, size, holes)?;
             if let Some(bad) = scan.bad {
                 return Err(Error::corrupt(
                     &path,
@@ -176,16 +185,7 @@ fn open_closed(disk: &Arc<dyn Disk>, folder: &Path, base: i64) -> Result<Closed,
             }
         }
     };
-    let (next_offset, newest) = (summary.next_offset, summary.newest);
-    Ok(Closed {
-        base,
-        next_offset,
-        newest,
-        size,
-        file,
-        path,
-        disk: disk.clone(),
-    })
+    Ok(Closed::new(base, summary, file, path, disk.clone()))
 }
 
 /// The last segment, unread, if a clean stop left an index that fits it and the mark.
@@ -236,7 +236,7 @@ fn open_active(
         .open(&path, Mode::Append)
         .map_err(Error::io("open", &path))?;
     let size = file.size().map_err(Error::io("measure", &path))?;
-    let scan = scan(&*file, &path, base, size)?;
+    let scan = scan(&*file, &path, base, size, Holes::Refused)?;
     let end = scan.bad.unwrap_or(size);
     let synced = mark.map_or(0, |mark| match mark.synced.segment {
         segment if segment == base => mark.synced.position,
@@ -280,6 +280,7 @@ fn open_active(
 /// Writes what stands in a file to where it stands. After a sync that failed, the kernel takes
 /// what it did not write for written, and no later sync would write it.
 fn write_again(disk: &dyn Disk, path: &Path, part: std::ops::Range<u64>) -> Result<(), Error> {
+    const CHUNK: usize = 1 << 20;
     let file = disk
         .open(path, Mode::Write)
         .map_err(Error::io("open", path))?;
@@ -293,116 +294,6 @@ fn write_again(disk: &dyn Disk, path: &Path, part: std::ops::Range<u64>) -> Resu
             .map_err(Error::io("write", path))?;
     }
     Ok(())
-}
-
-struct Scan {
-    index: Index,
-    next_offset: i64,
-    /// Where the first bad batch begins.
-    bad: Option<u64>,
-}
-
-/// Reads a segment from its beginning and checks every sum.
-fn scan(file: &dyn DiskFile, path: &Path, base: i64, size: u64) -> Result<Scan, Error> {
-    let mut scan = Scan {
-        index: Index::new(base),
-        next_offset: base,
-        bad: None,
-    };
-    let mut position = 0;
-    let mut chunk = Vec::new();
-    let mut wanted = CHUNK;
-    while position < size {
-        chunk.resize((size - position).min(wanted as u64) as usize, 0);
-        let read = file
-            .read_at(&mut chunk, position)
-            .map_err(Error::io("read", path))?;
-        if read < chunk.len() {
-            return Err(Error::corrupt(
-                path,
-                position + read as u64,
-                "the file became shorter while it was read",
-            ));
-        }
-        let (at, step) = scan_chunk(&mut scan, &chunk, position, size);
-        position += at as u64;
-        match step {
-            Step::Bad => {
-                scan.bad = Some(position);
-                break;
-            }
-            Step::More(more) => wanted = more.max(CHUNK),
-        }
-    }
-    Ok(scan)
-}
-
-enum Step {
-    /// Go on behind the batches that were taken, with at least so many bytes.
-    More(usize),
-    /// What follows the batches that were taken is not a sound batch.
-    Bad,
-}
-
-/// Takes the whole batches of a chunk that stands at `position` of a file of `size` bytes, and
-/// says how many bytes they are.
-fn scan_chunk(scan: &mut Scan, chunk: &[u8], position: u64, size: u64) -> (usize, Step) {
-    let mut at = 0;
-    loop {
-        let left = size - position - at as u64;
-        let rest = &chunk[at..];
-        if rest.len() < HEADER {
-            let cut_short = left > 0 && rest.len() as u64 == left;
-            return (
-                at,
-                if cut_short {
-                    Step::Bad
-                } else {
-                    Step::More(HEADER)
-                },
-            );
-        }
-        let Some(header) = Header::parse(rest) else {
-            return (at, Step::Bad);
-        };
-        if header.size as u64 > left {
-            return (at, Step::Bad);
-        }
-        let Some(batch) = rest.get(..header.size) else {
-            return (at, Step::More(header.size));
-        };
-        if header.base_offset != scan.next_offset || !batch::sum_is_right(batch) {
-            return (at, Step::Bad);
-        }
-        scan.index.note(&header, (position + at as u64) as u32);
-        scan.next_offset = header.next_offset();
-        at += header.size;
-    }
-}
-
-/// Looks for a whole batch behind a bad one, byte by byte.
-fn sound_batch_after(
-    file: &dyn DiskFile,
-    path: &Path,
-    bad: u64,
-    size: u64,
-    expected: i64,
-) -> Result<Option<u64>, Error> {
-    let mut tail = vec![0; (size - bad) as usize];
-    let read = file
-        .read_at(&mut tail, bad)
-        .map_err(Error::io("read", path))?;
-    tail.truncate(read);
-    let found = (1..tail.len().saturating_sub(HEADER)).find(|at| {
-        let Some(header) = Header::parse(&tail[*at..]) else {
-            return false;
-        };
-        let near = (expected..expected + i64::from(u32::MAX)).contains(&header.base_offset);
-        near && tail
-            .get(*at..at + header.size)
-            .is_some_and(batch::sum_is_right)
-    });
-    Ok(found.map(|at| bad + at as u64))
 }
 
 /// Producer state: the newest snapshot, and every batch behind it.
@@ -452,12 +343,17 @@ fn open_producers(
 }
 
 /// The offsets of the snapshots of producer state in a folder, in order.
-pub(super) fn snapshots(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
+pub(crate) fn snapshots(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
     numbers(disk, folder, ".producers")
 }
 
+/// The first offsets of the segments in a folder, in order.
+pub(crate) fn bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<i64>, Error> {
+    numbers(disk, folder, ".log")
+}
+
 /// The numbers that name the files of one kind, in order. Other names are left alone.
-fn numbers(disk: &dyn Disk, folder: &Path, kind: &str) -> Result<Vec<i64>, Error> {
+pub(super) fn numbers(disk: &dyn Disk, folder: &Path, kind: &str) -> Result<Vec<i64>, Error> {
     let names = disk.list(folder).map_err(Error::io("list", folder))?;
     let mut numbers: Vec<i64> = names
         .iter()

@@ -13,8 +13,10 @@ use crate::{Error, SyncMode};
 const SETTINGS: LogSettings = LogSettings {
     segment_bytes: 2_000,
     segment_ms: i64::MAX,
+    deletes: true,
     retention_ms: -1,
     retention_bytes: -1,
+    compaction: None,
     append_time: false,
 };
 
@@ -53,7 +55,7 @@ fn append_with(
         ],
         timestamp,
     );
-    let header = batch::check(&batch, 1 << 20).unwrap();
+    let header = batch::check(&batch, 1 << 20, false).unwrap();
     partition.append(&batch, header, settings, 0)
 }
 
@@ -234,7 +236,7 @@ fn producers_are_remembered_over_power_loss_roll_and_clean_stop() {
         batch[53..57].copy_from_slice(&sequence.to_be_bytes());
         let sum = crc32c::crc32c(&batch[21..]);
         batch[17..21].copy_from_slice(&sum.to_be_bytes());
-        let header = batch::check(&batch, 1 << 20).unwrap();
+        let header = batch::check(&batch, 1 << 20, false).unwrap();
         partition.append(&batch, header, &SETTINGS, 0)
     };
     for sequence in 0..40 {

@@ -1,12 +1,14 @@
-//! From batch to batch through a segment, reading little more than their headers.
+//! From batch to batch through a segment: headers alone, or whole batches.
 
 use std::io;
 
 use crate::batch::{HEADER, Header};
 use crate::file::DiskFile;
 
-const CHUNK: usize = 64 << 10;
+const HEADERS_CHUNK: usize = 64 << 10;
+const BATCHES_CHUNK: usize = 1 << 20;
 
+/// Reads little more than the headers.
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
     file: &'a dyn DiskFile,
@@ -36,7 +38,7 @@ impl<'a> Walk<'a> {
         let inside = self.position >= self.chunk_at
             && self.position + HEADER as u64 <= self.chunk_at + self.chunk.len() as u64;
         if !inside {
-            let wanted = (self.limit - self.position).min(CHUNK as u64) as usize;
+            let wanted = (self.limit - self.position).min(HEADERS_CHUNK as u64) as usize;
             self.chunk.resize(wanted, 0);
             let read = self.file.read_at(&mut self.chunk, self.position)?;
             self.chunk.truncate(read);
@@ -49,5 +51,69 @@ impl<'a> Walk<'a> {
         let found = self.position;
         self.position += header.size as u64;
         Ok(Some((found, header)))
+    }
+}
+
+/// Reads everything, in large pieces.
+#[derive(Debug)]
+pub(crate) struct Batches<'a> {
+    file: &'a dyn DiskFile,
+    position: u64,
+    limit: u64,
+    chunk: Vec<u8>,
+    /// Where in the chunk the next batch begins.
+    at: usize,
+}
+
+impl<'a> Batches<'a> {
+    /// Reads the first `limit` bytes of a segment.
+    pub(crate) fn new(file: &'a dyn DiskFile, limit: u64) -> Self {
+        Batches {
+            file,
+            position: 0,
+            limit,
+            chunk: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// The next batch with all its bytes; `None` at the limit, or where no whole batch is. Says
+    /// nothing about its sum.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Header, &[u8])>> {
+        if !self.fill(HEADER)? {
+            return Ok(None);
+        }
+        let Some(header) = Header::parse(&self.chunk[self.at..]) else {
+            return Ok(None);
+        };
+        if !self.fill(header.size)? {
+            return Ok(None);
+        }
+        let batch = &self.chunk[self.at..self.at + header.size];
+        self.at += header.size;
+        self.position += header.size as u64;
+        Ok(Some((header, batch)))
+    }
+
+    /// Behind the last batch that was given.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Has at least so many bytes from the next batch on in the chunk; false when there are fewer.
+    fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        if self.chunk.len() - self.at >= wanted {
+            return Ok(true);
+        }
+        let left = self.limit - self.position;
+        if left < wanted as u64 {
+            return Ok(false);
+        }
+        let size = left.min(wanted.max(BATCHES_CHUNK) as u64) as usize;
+        self.chunk.resize(size, 0);
+        self.at = 0;
+        let read = self.file.read_at(&mut self.chunk, self.position)?;
+        self.chunk.truncate(read);
+        Ok(read >= wanted)
     }
 }

@@ -37,7 +37,7 @@ impl Key {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Key> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Key> {
         let mut rest = bytes.strip_prefix(&[VERSION])?;
         let group = take(&mut rest)?;
         let topic = take(&mut rest)?;
@@ -59,7 +59,7 @@ impl Committed {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Committed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Committed> {
         let (offset, rest) = bytes.split_first_chunk()?;
         let (leader_epoch, mut rest) = rest.split_first_chunk()?;
         let metadata = take(&mut rest)?;

@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,10 +43,12 @@ pub(crate) struct Peer {
     pub(crate) ip: IpAddr,
 }
 
-pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
-    let ip = stream
-        .peer_addr()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    stream: TcpStream,
+    peer: Peer,
+    mut stop: watch::Receiver<bool>,
+) {
     // Answers are written whole, so there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
@@ -54,7 +56,7 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, mut stop: watc
     let mut writer = std::pin::pin!(write_answers(&server, write, queue));
     let reader = async {
         tokio::select! {
-            ended = read_requests(&server, read, answers, Peer { ip }) => ended,
+            ended = read_requests(&server, read, answers, peer) => ended,
             () = told(&mut stop) => {}
         }
     };

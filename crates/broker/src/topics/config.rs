@@ -1,9 +1,10 @@
 //! A topic's settings under Kafka's names: which there are, what they may be, what they mean.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use crate::config::TopicDefaults;
-use crate::log::LogSettings;
+use crate::log::{Compaction, LogSettings};
 
 /// What was set for one topic; the rest has defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(crate) enum Kind {
     String = 2,
     Int = 3,
     Long = 5,
+    Double = 6,
     List = 7,
 }
 
@@ -41,6 +43,19 @@ pub(crate) struct Setting {
     pub(crate) help: &'static str,
 }
 
+const DELETE_RETENTION_MS: i64 = 24 * 3600 * 1000;
+const DIRTY_RATIO: f64 = 0.5;
+
+fn is_policy(value: &str) -> bool {
+    let mut policies: Vec<_> = list(value).collect();
+    policies.sort_unstable();
+    matches!(*policies, ["compact"] | ["delete"] | ["compact", "delete"])
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim)
+}
+
 fn number_in(value: &str, range: std::ops::RangeInclusive<i64>) -> bool {
     value
         .parse()
@@ -48,14 +63,14 @@ fn number_in(value: &str, range: std::ops::RangeInclusive<i64>) -> bool {
 }
 
 /// All of them, by name.
-pub(crate) const SETTINGS: [Setting; 9] = [
+pub(crate) const SETTINGS: [Setting; 13] = [
     Setting {
         key: "cleanup.policy",
         kind: Kind::List,
-        must: "be delete; this broker does not compact",
-        is_fine: |value| value == "delete",
+        must: "be delete, compact or both with a comma between them",
+        is_fine: is_policy,
         default: |_| "delete".into(),
-        help: "What happens to old segments.",
+        help: "Whether old segments are deleted, compacted to the last record of each key, or both.",
     },
     Setting {
         key: "compression.type",
@@ -64,6 +79,22 @@ pub(crate) const SETTINGS: [Setting; 9] = [
         is_fine: |value| value == "producer",
         default: |_| "producer".into(),
         help: "How batches are compressed on disk.",
+    },
+    Setting {
+        key: "delete.retention.ms",
+        kind: Kind::Long,
+        must: "be 0 or more",
+        is_fine: |value| number_in(value, 0..=i64::MAX),
+        default: |_| DELETE_RETENTION_MS.to_string(),
+        help: "Milliseconds that a compacted topic keeps the tombstone of a key, so that readers see it.",
+    },
+    Setting {
+        key: "max.compaction.lag.ms",
+        kind: Kind::Long,
+        must: "be 1 or more",
+        is_fine: |value| number_in(value, 1..=i64::MAX),
+        default: |_| i64::MAX.to_string(),
+        help: "Milliseconds after which records are compacted whatever the ratio.",
     },
     Setting {
         key: "max.message.bytes",
@@ -80,6 +111,26 @@ pub(crate) const SETTINGS: [Setting; 9] = [
         is_fine: |value| value == "CreateTime" || value == "LogAppendTime",
         default: |_| "CreateTime".into(),
         help: "Whose clock stamps the records.",
+    },
+    Setting {
+        key: "min.cleanable.dirty.ratio",
+        kind: Kind::Double,
+        must: "be a number from 0 to 1",
+        is_fine: |value| {
+            value
+                .parse()
+                .is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio))
+        },
+        default: |_| DIRTY_RATIO.to_string(),
+        help: "The part of a log that must not be compacted yet for compaction to begin.",
+    },
+    Setting {
+        key: "min.compaction.lag.ms",
+        kind: Kind::Long,
+        must: "be 0 or more",
+        is_fine: |value| number_in(value, 0..=i64::MAX),
+        default: |_| "0".into(),
+        help: "Milliseconds that records are not compacted.",
     },
     Setting {
         key: "min.insync.replicas",
@@ -157,7 +208,21 @@ impl TopicConfig {
     }
 
     pub(crate) fn log_settings(&self, defaults: &TopicDefaults) -> LogSettings {
+        let policy = self
+            .0
+            .get("cleanup.policy")
+            .map_or("delete", String::as_str);
+        let compaction = || Compaction {
+            delete_retention_ms: self.number("delete.retention.ms", DELETE_RETENTION_MS),
+            min_cleanable_dirty_ratio: self.number("min.cleanable.dirty.ratio", DIRTY_RATIO),
+            min_compaction_lag_ms: self.number("min.compaction.lag.ms", 0),
+            max_compaction_lag_ms: self.number("max.compaction.lag.ms", i64::MAX),
+        };
         LogSettings {
+            deletes: list(policy).any(|policy| policy == "delete"),
+            compaction: list(policy)
+                .any(|policy| policy == "compact")
+                .then(compaction),
             segment_bytes: self.number("segment.bytes", i64::from(defaults.segment_bytes)) as u64,
             segment_ms: self.number("segment.ms", defaults.segment_ms),
             retention_ms: self.number("retention.ms", defaults.retention_ms),
@@ -173,7 +238,7 @@ impl TopicConfig {
         self.number("max.message.bytes", i64::from(defaults.max_message_bytes)) as usize
     }
 
-    fn number(&self, key: &str, default: i64) -> i64 {
+    fn number<T: FromStr>(&self, key: &str, default: T) -> T {
         self.0
             .get(key)
             .and_then(|value| value.parse().ok())
@@ -209,10 +274,23 @@ mod tests {
             let default = (setting.default)(&defaults);
             assert!((setting.is_fine)(&default), "{} = {default}", setting.key);
         }
-        assert!(matches!(
-            config.set("cleanup.policy", "compact"),
-            Err(ConfigError::Value { .. })
-        ));
+        for bad in ["", "compress", "delete,delete", "compact,"] {
+            let set = config.set("cleanup.policy", bad);
+            assert!(matches!(set, Err(ConfigError::Value { .. })), "{bad}");
+        }
+        for (policy, deletes, compacts) in [
+            ("compact", false, true),
+            ("compact, delete", true, true),
+            ("delete", true, false),
+        ] {
+            config.set("cleanup.policy", policy).unwrap();
+            let settings = config.log_settings(&defaults);
+            assert_eq!(
+                (settings.deletes, settings.compaction.is_some()),
+                (deletes, compacts)
+            );
+        }
+        assert!(config.set("min.cleanable.dirty.ratio", "NaN").is_err());
         assert!(matches!(
             config.set("no.such", "1"),
             Err(ConfigError::Unknown { .. })

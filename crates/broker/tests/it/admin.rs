@@ -22,7 +22,7 @@ async fn topics_are_made_grown_described_changed_and_deleted() {
         Err(RDKafkaErrorCode::InvalidPartitions)
     );
     for (key, value) in [
-        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "compress"),
         ("no.such.key", "1"),
         ("segment.bytes", "x"),
     ] {

@@ -7,6 +7,8 @@ mod admin;
 mod client;
 mod consume;
 mod crash;
+mod inspect;
 mod produce;
 mod raw;
 mod restart;
+mod stats;

@@ -1,12 +1,13 @@
-//! `compline topics`, and how the tools find the log.
+//! How the tools find the log, and `compline log`.
+
+mod copy;
+mod end;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
-use compline_event::Topic;
-use compline_eventlog::{Log, LogConfig, Retention, TopicSpec};
-use serde_json::json;
+use clap::{Args, Subcommand};
+use compline_eventlog::{Log, LogConfig};
 
-use crate::{client::Target, config::Settings, output::Output, show};
+use crate::{client::Target, config::Settings, output::Output};
 
 /// Which log.
 #[derive(Debug, Clone, Default, Args)]
@@ -22,7 +23,7 @@ impl LogTarget {
         Log::new(self.config(target)?).context("the log")
     }
 
-    fn config(&self, target: &Target) -> Result<LogConfig> {
+    pub(super) fn config(&self, target: &Target) -> Result<LogConfig> {
         if target.config.is_some() {
             let mut config = Settings::load(target.config.as_deref())?.log;
             if let Some(kafka) = &self.kafka {
@@ -40,51 +41,17 @@ impl LogTarget {
     }
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Topics {
-    #[command(flatten)]
-    log: LogTarget,
+/// What is done with a whole log.
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Copy a log to another one: growing up to a cluster, and back
+    Copy(copy::Copy),
 }
 
-impl Topics {
+impl LogCommand {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let log = self.log.open(target)?;
-        let mut rows = Vec::new();
-        for topic in Topic::ALL {
-            let spec = TopicSpec::of(topic);
-            let mut records = 0;
-            for partition in Log::partitions(topic) {
-                let bounds = log.bounds(topic, partition).await?;
-                records += u64::try_from(bounds.end.0 - bounds.start.0).unwrap_or(0);
-            }
-            let kept = match spec.retention {
-                Retention::Kept => "for ever".to_owned(),
-                Retention::AtLeast(time) => show::age(time.as_secs_f64()),
-            };
-            if out.is_json() {
-                out.json(&json!({
-                    "topic": topic.as_str(),
-                    "name": log.topic_name(topic),
-                    "partitions": spec.partitions,
-                    "records": records,
-                    "kept": kept,
-                    "maxRecordBytes": spec.max_record_bytes,
-                }))?;
-                continue;
-            }
-            rows.push(vec![
-                topic.to_string(),
-                log.topic_name(topic),
-                spec.partitions.to_string(),
-                show::count(records),
-                kept,
-                show::bytes(spec.max_record_bytes as u64),
-            ]);
+        match self {
+            LogCommand::Copy(copy) => copy.run(target, out).await,
         }
-        if !out.is_json() {
-            let columns = ["topic", "name", "partitions", "records", "kept", "largest"];
-            out.table(&columns, rows)?;
-        }
-        Ok(())
     }
 }

@@ -1,12 +1,14 @@
 //! The embedded log.
 
+mod measures;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use compline_broker::{Advertised, Broker, BrokerConfig, Monitor};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::BrokerSettings, metric, process::Process};
+use crate::{config::BrokerSettings, process::Process};
 
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -57,19 +59,12 @@ async fn measure(
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     let mut ticks = tokio::time::interval(MEASURE_EVERY);
+    let mut shown = measures::Shown::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        let stats = monitor.stats();
-        for topic in &stats.topics {
-            let bytes: u64 = topic.partitions.iter().map(|part| part.bytes).sum();
-            let name = topic.name.clone();
-            metrics::gauge!(metric::TOPIC_BYTES, "topic" => name).set(bytes as f64);
-        }
-        metrics::gauge!(metric::BROKER_CONNECTIONS).set(stats.connections as f64);
-        metrics::counter!(metric::BROKER_RECORDS).absolute(stats.records_appended);
-        metrics::counter!(metric::BROKER_SYNCS).absolute(stats.syncs.count);
+        measures::record(&monitor.stats(), &mut shown);
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod append;
+mod copy;
 mod group;
 mod read;
 mod street;

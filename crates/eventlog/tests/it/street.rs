@@ -1,10 +1,11 @@
 //! A broker of a test's own, events to append, and the things that tests ask of
 //! every log.
 
-use std::{net::SocketAddr, ops::Range, path::Path, time::Duration};
+mod broker;
+
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
-use compline_broker::{Broker, BrokerConfig, Error, RunningBroker};
 use compline_event::{
     Envelope, Event, EventId, Offset, Partition, Source, Stamp, TenantId, Topic,
     ad_events::AdStatusChanged,
@@ -13,12 +14,13 @@ use compline_eventlog::{Appender, AppenderConfig, Log, LogConfig, Record};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::broker::Brokers;
+
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Street {
-    folder: tempfile::TempDir,
-    address: SocketAddr,
-    broker: Option<RunningBroker>,
+    brokers: Brokers,
+    prefix: String,
     pub(crate) log: Log,
 }
 
@@ -30,42 +32,47 @@ impl Street {
     }
 
     pub(crate) async fn without_topics() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = start(&folder, SocketAddr::from(([127, 0, 0, 1], 0))).await;
-        let address = broker.local_addr();
-        let mut config = LogConfig::new(address.to_string());
-        config.prefix = "test.".to_owned();
+        let brokers = Brokers::start().await;
+        let mut config = LogConfig::new(brokers.bootstrap());
+        config.replication = brokers.replication();
+        config.prefix = match &brokers {
+            Brokers::Embedded { .. } => "test.".to_owned(),
+            // Others' tests have left theirs.
+            Brokers::Kafka { .. } => format!("test-{}.", Uuid::new_v4().simple()),
+        };
         Self {
-            folder,
-            address,
-            broker: Some(broker),
+            brokers,
+            prefix: config.prefix.clone(),
             log: Log::new(config).unwrap(),
         }
     }
 
     pub(crate) fn bootstrap(&self) -> String {
-        self.address.to_string()
+        self.brokers.bootstrap()
+    }
+
+    /// A topic's name on the broker.
+    pub(crate) fn name(&self, topic: Topic) -> String {
+        format!("{}{topic}", self.prefix)
     }
 
     /// At once and without a goodbye, as a crash would.
     pub(crate) fn crash(&mut self) {
-        self.broker = None;
+        self.brokers.crash();
     }
 
     pub(crate) async fn start_again(&mut self) {
-        self.broker = Some(start(&self.folder, self.address).await);
+        self.brokers.start_again().await;
     }
 
     /// What the broker has written so far. It must not be running.
     pub(crate) fn backup(&self) -> tempfile::TempDir {
-        let backup = tempfile::tempdir().unwrap();
-        copy(self.folder.path(), backup.path());
-        backup
+        self.brokers.backup()
     }
 
     /// The broker has forgotten all that it wrote since.
     pub(crate) async fn start_from(&mut self, backup: tempfile::TempDir) {
-        self.folder = backup;
+        self.brokers.restore(backup);
         self.start_again().await;
     }
 
@@ -79,19 +86,6 @@ impl Street {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&to).unwrap();
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
 pub(crate) async fn fill(appender: &Appender, partition: Partition, numbers: Range<u64>) {
     let mut last = None;
     for number in numbers {
@@ -102,24 +96,6 @@ pub(crate) async fn fill(appender: &Appender, partition: Partition, numbers: Ran
         last = Some(delivery);
     }
     last.unwrap().await.unwrap();
-}
-
-async fn start(folder: &tempfile::TempDir, bind: SocketAddr) -> RunningBroker {
-    let mut config = BrokerConfig::new(folder.path());
-    config.bind = bind;
-    let open = async {
-        loop {
-            match Broker::open(config.clone()).await {
-                Ok(broker) => break broker.start(),
-                // One that crashed gives folder and port back a moment later.
-                Err(Error::InUse { .. } | Error::Bind { .. }) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                Err(error) => panic!("{error:?}"),
-            }
-        }
-    };
-    soon(open).await
 }
 
 pub(crate) fn tenant() -> TenantId {

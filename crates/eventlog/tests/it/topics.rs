@@ -1,10 +1,12 @@
 //! Topics are made as `schemas/topics.toml` says, and never taken as they are.
 
 use compline_event::Topic;
-use compline_eventlog::{Log, LogConfig, LogError, TopicSpec};
+use compline_eventlog::{Log, LogConfig, LogError, Mend, Survey, TopicSpec};
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    },
     client::DefaultClientContext,
 };
 
@@ -24,7 +26,7 @@ async fn what_is_missing_is_made_once() {
     for report in &first {
         assert!(report.made, "{report:?}");
         assert_eq!(report.partitions, TopicSpec::of(report.topic).partitions);
-        assert_eq!(report.name, format!("test.{}", report.topic));
+        assert_eq!(report.name, street.name(report.topic));
     }
     let second = street.log.ensure_topics().await.unwrap();
     assert!(second.iter().all(|report| !report.made), "{second:?}");
@@ -34,17 +36,72 @@ async fn what_is_missing_is_made_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_partition_count_is_refused_with_both_numbers() {
     let street = Street::without_topics().await;
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", street.bootstrap())
-        .create()
-        .unwrap();
-    let topic = NewTopic::new("test.ad", 5, TopicReplication::Fixed(1));
+    let admin = admin(&street.bootstrap());
+    let ad = street.name(Topic::Ad);
+    let topic = NewTopic::new(&ad, 5, TopicReplication::Fixed(1));
     let made = admin.create_topics([&topic], &AdminOptions::new()).await;
     made.unwrap().remove(0).unwrap();
 
     let error = street.log.ensure_topics().await.unwrap_err().to_string();
-    assert!(error.contains("test.ad"), "{error}");
+    assert!(error.contains(&ad), "{error}");
     assert!(error.contains('5') && error.contains('6'), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_is_told_and_set_only_when_told_to() {
+    let street = Street::open().await;
+    let ad = street.name(Topic::Ad);
+    let alter = |key: &'static str, value: &'static str| {
+        let (bootstrap, ad) = (street.bootstrap(), ad.clone());
+        async move {
+            let alter = AlterConfig::new(ResourceSpecifier::Topic(&ad));
+            let all = alter.set("segment.bytes", "2000000");
+            // Where it is not named it gets the broker's default.
+            let all = all.set("retention.ms", "-1").set(key, value);
+            let set = admin(&bootstrap)
+                .alter_configs([&all], &AdminOptions::new())
+                .await;
+            set.unwrap().remove(0).unwrap();
+        }
+    };
+    let of_ad = |survey: Survey| {
+        let mut topics = survey.topics.into_iter();
+        topics.find(|report| report.topic == Topic::Ad).unwrap()
+    };
+
+    alter("max.message.bytes", "20000000").await;
+    street.log.ensure_topics().await.unwrap();
+
+    alter("retention.ms", "3600000").await;
+    let error = street.log.ensure_topics().await.unwrap_err().to_string();
+    for named in [ad.as_str(), "retention.ms = 3600000", "-1"] {
+        assert!(error.contains(named), "{error}");
+    }
+    let told = of_ad(street.log.survey_topics(Mend::Missing).await.unwrap());
+    let broken: Vec<_> = told.broken().map(|d| d.setting).collect();
+    // The call that sets one sets all others back to the broker's defaults.
+    assert_eq!(broken, ["retention.ms", "max.message.bytes"]);
+
+    let mended = of_ad(street.log.survey_topics(Mend::Settings).await.unwrap());
+    assert!(mended.differences.iter().all(|d| d.mended), "{mended:?}");
+    let right = of_ad(street.log.survey_topics(Mend::Nothing).await.unwrap());
+    assert_eq!(right.differences, []);
+    // What others have set stays.
+    let of_topic = [ResourceSpecifier::Topic(&ad)];
+    let admin = admin(&street.bootstrap());
+    let all = admin
+        .describe_configs(&of_topic, &AdminOptions::new())
+        .await;
+    let all = all.unwrap().remove(0).unwrap();
+    let segment = all.get("segment.bytes").unwrap().value.as_deref();
+    assert_eq!(segment, Some("2000000"));
+}
+
+fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,81 @@
+//! A segment read from its beginning, with every sum checked.
+
+use std::path::Path;
+
+use super::index::Index;
+use super::walk::Batches;
+use crate::Error;
+use crate::batch::{self, HEADER, Header};
+use crate::file::DiskFile;
+
+/// What a segment was found to hold.
+pub(super) struct Scan {
+    pub(super) index: Index,
+    pub(super) next_offset: i64,
+    /// Where the first bad batch begins.
+    pub(super) bad: Option<u64>,
+}
+
+/// Whether offsets may be missing between two batches, as they may when they were compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holes {
+    Allowed,
+    Refused,
+}
+
+/// Reads the segment of `size` bytes that begins at the offset `base`.
+pub(super) fn scan(
+    file: &dyn DiskFile,
+    path: &Path,
+    base: i64,
+    size: u64,
+    holes: Holes,
+) -> Result<Scan, Error> {
+    let mut scan = Scan {
+        index: Index::new(base),
+        next_offset: base,
+        bad: None,
+    };
+    let mut batches = Batches::new(file, size);
+    loop {
+        let position = batches.position();
+        let Some((header, batch)) = batches.next().map_err(Error::io("read", path))? else {
+            break;
+        };
+        let in_place = header.base_offset == scan.next_offset
+            || holes == Holes::Allowed && header.base_offset > scan.next_offset;
+        if !in_place || !batch::sum_is_right(batch) {
+            scan.bad = Some(position);
+            return Ok(scan);
+        }
+        scan.index.note(&header, position as u32);
+        scan.next_offset = header.next_offset();
+    }
+    scan.bad = Some(batches.position()).filter(|end| *end < size);
+    Ok(scan)
+}
+
+/// Looks for a whole batch behind a bad one, byte by byte.
+pub(super) fn sound_batch_after(
+    file: &dyn DiskFile,
+    path: &Path,
+    bad: u64,
+    size: u64,
+    expected: i64,
+) -> Result<Option<u64>, Error> {
+    let mut tail = vec![0; (size - bad) as usize];
+    let read = file
+        .read_at(&mut tail, bad)
+        .map_err(Error::io("read", path))?;
+    tail.truncate(read);
+    let found = (1..tail.len().saturating_sub(HEADER)).find(|at| {
+        let Some(header) = Header::parse(&tail[*at..]) else {
+            return false;
+        };
+        let near = (expected..expected + i64::from(u32::MAX)).contains(&header.base_offset);
+        near && tail
+            .get(*at..at + header.size)
+            .is_some_and(batch::sum_is_right)
+    });
+    Ok(found.map(|at| bad + at as u64))
+}

@@ -1,0 +1,294 @@
+//! Damage is named by file and byte, and a repair loses nothing that was not damaged.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use compline_broker::inspect::{Finding, Inspector, PartitionFacts, Severity};
+use compline_broker::repair::Repair;
+use compline_broker::{Broker, Error};
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use crate::client::{Street, WAIT, config, consumer, send, start};
+
+const RECORDS: i64 = 60;
+const COMMITTED: i64 = 41;
+
+/// A stopped log of several segments, with a group.
+async fn log() -> TempDir {
+    let street = start().await;
+    street.topic("t", 1, &[("segment.bytes", "1500")]).await;
+    let producer = street.producer();
+    for i in 0..RECORDS {
+        assert_eq!(
+            send(&producer, "t", 0, "k", &format!("value-{i:04}")).await,
+            (0, i)
+        );
+    }
+    commit(&street);
+    let Street { broker, folder } = street;
+    broker.stop().await.unwrap();
+    folder
+}
+
+fn commit(street: &Street) {
+    let reader = consumer(&mut street.client(), "readers");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset("t", 0, Offset::Offset(COMMITTED))
+        .unwrap();
+    reader.commit(&list, CommitMode::Sync).unwrap();
+}
+
+fn committed(street: &Street) -> Offset {
+    let reader = consumer(&mut street.client(), "readers");
+    let mut list = TopicPartitionList::new();
+    list.add_partition("t", 0);
+    let found = reader.committed_offsets(list, WAIT).unwrap();
+    found.elements()[0].offset()
+}
+
+fn partition(folder: &Path) -> PartitionFacts {
+    let inspector = Inspector::open(&folder.join("log")).unwrap();
+    let topics = inspector.topics().unwrap();
+    inspector
+        .partition(&topics[0].partitions[0], |_| true)
+        .unwrap()
+}
+
+/// Position and size of the batch at each offset, with its file.
+fn batches(folder: &Path) -> BTreeMap<i64, (PathBuf, u64, u64)> {
+    let inspector = Inspector::open(&folder.join("log")).unwrap();
+    let topics = inspector.topics().unwrap();
+    let mut batches = BTreeMap::new();
+    inspector
+        .partition(&topics[0].partitions[0], |batch| {
+            let place = (batch.segment.to_owned(), batch.position, batch.bytes);
+            batches.insert(batch.first_offset, place);
+            true
+        })
+        .unwrap();
+    batches
+}
+
+fn flip(path: &Path, position: u64) {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, position).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], position).unwrap();
+}
+
+fn cut(path: &Path, bytes: u64) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - bytes)
+        .unwrap();
+}
+
+fn add(path: &Path, bytes: &[u8]) {
+    let mut file = OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+/// Repairs, then shows that the broker opens, that just `lost` is gone, and that no
+/// offset is given again.
+async fn repaired(folder: TempDir, lost: &[i64]) -> TempDir {
+    let log = folder.path().join("log");
+    let plan = Repair::plan(&log).unwrap();
+    assert_eq!(plan.beyond(), []);
+    let told: i64 = plan.cuts().map(|cut| cut.lost.end - cut.lost.start).sum();
+    assert_eq!(
+        told,
+        lost.len() as i64,
+        "{:?}",
+        plan.cuts().collect::<Vec<_>>()
+    );
+    plan.apply(&log.join("cut")).unwrap();
+
+    let facts = partition(folder.path());
+    let worse: Vec<&Finding> = (facts.findings.iter())
+        .filter(|finding| finding.severity > Severity::Note)
+        .collect();
+    assert!(worse.is_empty(), "{worse:?}");
+    assert_eq!(facts.end_offset, RECORDS);
+
+    let broker = Broker::open(config(folder.path())).await.unwrap().start();
+    let street = Street { broker, folder };
+    let expected: Vec<i64> = (0..RECORDS)
+        .filter(|offset| !lost.contains(offset))
+        .collect();
+    let read = street.read_all("t", expected.len()).await;
+    let found: Vec<i64> = read.iter().map(|message| message.offset()).collect();
+    assert_eq!(found, expected);
+    for message in &read {
+        let value = message.payload().unwrap();
+        assert_eq!(value, format!("value-{:04}", message.offset()).as_bytes());
+    }
+    assert_eq!(committed(&street), Offset::Offset(COMMITTED));
+    let next = send(&street.producer(), "t", 0, "k", "new").await;
+    assert_eq!(next, (0, RECORDS));
+    let Street { broker, folder } = street;
+    broker.stop().await.unwrap();
+    folder
+}
+
+fn damages(facts: &PartitionFacts) -> Vec<&Finding> {
+    let damages = facts.findings.iter();
+    damages
+        .filter(|finding| finding.severity == Severity::Damage)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_log_is_told_as_it_is() {
+    let folder = log().await;
+    let facts = partition(folder.path());
+    assert_eq!(facts.findings, []);
+    assert_eq!((facts.start_offset, facts.end_offset), (0, RECORDS));
+    assert_eq!(facts.synced_offset, Some(RECORDS));
+    assert!(facts.segments.len() > 3, "{:?}", facts.segments);
+    let records: u64 = facts.segments.iter().map(|segment| segment.records).sum();
+    assert_eq!(records, RECORDS as u64);
+    assert_eq!(facts.producers.len(), 1);
+    assert_eq!(facts.producers[0].last_offset, RECORDS - 1);
+
+    let inspector = Inspector::open(&folder.path().join("log")).unwrap();
+    let committed = inspector.committed().unwrap();
+    assert_eq!(committed.len(), 1);
+    assert_eq!(
+        (committed[0].group.as_str(), committed[0].offset),
+        ("readers", COMMITTED)
+    );
+    let topics = inspector.topics().unwrap();
+    let set = ("segment.bytes".to_owned(), "1500".to_owned());
+    assert_eq!(topics[0].settings, [set]);
+    assert!(inspector.facts().unwrap().clean);
+    drop(inspector);
+    assert_eq!(
+        Repair::plan(&folder.path().join("log"))
+            .unwrap()
+            .cuts()
+            .count(),
+        0
+    );
+
+    let broker = Broker::open(config(folder.path())).await.unwrap();
+    for refused in [
+        Inspector::open(&folder.path().join("log")).err(),
+        Repair::plan(&folder.path().join("log")).err(),
+    ] {
+        assert!(matches!(refused, Some(Error::InUse { .. })), "{refused:?}");
+    }
+    drop(broker);
+    let foreign = Inspector::open(folder.path());
+    assert!(matches!(foreign, Err(Error::Format { .. })), "{foreign:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_byte_costs_its_batch() {
+    let folder = log().await;
+    let (path, position, size) = batches(folder.path())[&23].clone();
+    flip(&path, position + size - 2);
+    let facts = partition(folder.path());
+    let [damage] = damages(&facts)[..] else {
+        panic!("{:?}", facts.findings);
+    };
+    assert_eq!(damage.path, path);
+    assert_eq!(damage.bytes, position..position + size);
+    assert_eq!((damage.lost.clone(), damage.acknowledged), (23..24, true));
+    let said = damage.to_string();
+    assert!(
+        said.contains(&format!("at byte {position}: the batch's sum is wrong")),
+        "{said}"
+    );
+
+    let folder = repaired(folder, &[23]).await;
+    let kept = folder.path().join("log/cut");
+    let name = format!("{position}-{}", position + size);
+    let below = path.strip_prefix(folder.path().join("log")).unwrap();
+    assert_eq!(
+        fs::metadata(kept.join(below).join(name)).unwrap().len(),
+        size
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_offset_and_the_length_of_a_batch_are_not_believed() {
+    for byte in [5, 7, 8, 10, 11, 16] {
+        let folder = log().await;
+        let (path, position, _) = batches(folder.path())[&23].clone();
+        flip(&path, position + byte);
+        let facts = partition(folder.path());
+        assert_eq!(damages(&facts).len(), 1, "{byte}: {:?}", facts.findings);
+        repaired(folder, &[23]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_ends_early_costs_what_is_missing() {
+    let folder = log().await;
+    let segments = partition(folder.path()).segments;
+    // In the middle of a batch, and between two.
+    for (segment, inside) in [(1, true), (1, false), (segments.len() - 1, true)] {
+        let folder = log().await;
+        let all = batches(folder.path());
+        let facts = &partition(folder.path()).segments[segment];
+        let last = facts.next_offset - 1;
+        let (_, _, size) = all[&last];
+        cut(&facts.path, if inside { size / 2 } else { size });
+        let found = partition(folder.path());
+        assert_eq!(damages(&found).len(), 1, "{:?}", found.findings);
+        repaired(folder, &[last]).await;
+    }
+    drop(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_or_missing_segment_costs_its_offsets() {
+    for foreign in [true, false] {
+        let folder = log().await;
+        let segment = partition(folder.path()).segments[2].clone();
+        match foreign {
+            true => fs::write(&segment.path, b"GIF89a and so on".repeat(40)).unwrap(),
+            false => fs::remove_file(&segment.path).unwrap(),
+        }
+        let found = partition(folder.path());
+        let [damage] = damages(&found)[..] else {
+            panic!("{:?}", found.findings);
+        };
+        assert_eq!(damage.lost, segment.first_offset..segment.next_offset);
+        let lost: Vec<i64> = damage.lost.clone().collect();
+        repaired(folder, &lost).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_tail_and_a_missing_index_are_mended_by_the_broker_itself() {
+    let folder = log().await;
+    fs::remove_file(folder.path().join("log/clean")).unwrap();
+    let segments = partition(folder.path()).segments;
+    fs::remove_file(segments[1].path.with_extension("index")).unwrap();
+    let torn = &segments.last().unwrap().path;
+    add(torn, &[7; 45]);
+    let facts = partition(folder.path());
+    let severities: Vec<_> = facts.findings.iter().map(|f| f.severity).collect();
+    assert!(severities.contains(&Severity::Torn), "{:?}", facts.findings);
+    assert!(severities.contains(&Severity::Note), "{:?}", facts.findings);
+    assert!(
+        !severities.contains(&Severity::Damage),
+        "{:?}",
+        facts.findings
+    );
+    let broker = Broker::open(config(folder.path())).await.unwrap().start();
+    broker.stop().await.unwrap();
+    assert_eq!(partition(folder.path()).findings, []);
+
+    add(torn, &[7; 45]);
+    repaired(folder, &[]).await;
+}

@@ -1,0 +1,153 @@
+//! What the log of a test runs on: an embedded broker of its own, or, where
+//! `KAFKA_BOOTSTRAP` says so, the nodes of Apache Kafka that `dev/kafka` runs. Those are
+//! shared, so such tests run one after the other (`dev/conformance`).
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use compline_broker::{Broker, BrokerConfig, Error, RunningBroker};
+use tempfile::TempDir;
+
+use super::soon;
+
+pub(crate) enum Brokers {
+    Embedded {
+        folder: TempDir,
+        address: SocketAddr,
+        running: Option<RunningBroker>,
+    },
+    Kafka {
+        bootstrap: String,
+    },
+}
+
+impl Brokers {
+    pub(crate) async fn start() -> Brokers {
+        if let Ok(bootstrap) = std::env::var("KAFKA_BOOTSTRAP") {
+            return Brokers::Kafka { bootstrap };
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let running = start(&folder, SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        Brokers::Embedded {
+            folder,
+            address: running.local_addr(),
+            running: Some(running),
+        }
+    }
+
+    pub(crate) fn bootstrap(&self) -> String {
+        match self {
+            Brokers::Embedded { address, .. } => address.to_string(),
+            Brokers::Kafka { bootstrap } => bootstrap.clone(),
+        }
+    }
+
+    /// As many copies as there are nodes.
+    pub(crate) fn replication(&self) -> u16 {
+        match self {
+            Brokers::Embedded { .. } => 1,
+            Brokers::Kafka { bootstrap } => nodes(bootstrap) as u16,
+        }
+    }
+
+    /// At once and without a goodbye, as a crash would; every node.
+    pub(crate) fn crash(&mut self) {
+        match self {
+            Brokers::Embedded { running, .. } => *running = None,
+            Brokers::Kafka { bootstrap } => {
+                for node in 1..=nodes(bootstrap) {
+                    kafka(&["kill", &node.to_string()]);
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        match self {
+            Brokers::Embedded {
+                folder,
+                address,
+                running,
+            } => *running = Some(start(folder, *address).await),
+            Brokers::Kafka { .. } => {
+                let up = tokio::task::spawn_blocking(|| kafka(&["up"]));
+                up.await.unwrap();
+            }
+        }
+    }
+
+    /// What has been written so far. Nothing may be running.
+    pub(crate) fn backup(&self) -> TempDir {
+        let backup = tempfile::tempdir().unwrap();
+        for (name, data) in self.data() {
+            copy(&data, &backup.path().join(name));
+        }
+        backup
+    }
+
+    /// Puts back what was written at the time of the backup: all since is forgotten.
+    pub(crate) fn restore(&mut self, backup: TempDir) {
+        for (name, data) in self.data() {
+            std::fs::remove_dir_all(&data).unwrap();
+            copy(&backup.path().join(name), &data);
+        }
+    }
+
+    /// The folders with everything in them, each with a name.
+    fn data(&self) -> Vec<(String, PathBuf)> {
+        match self {
+            Brokers::Embedded { folder, .. } => vec![("log".to_owned(), folder.path().join("log"))],
+            Brokers::Kafka { bootstrap } => {
+                let folder = std::env::var("DEV_KAFKA_DIR").expect("the nodes' folder");
+                let of = |node| Path::new(&folder).join(format!("node-{node}")).join("data");
+                let nodes = 1..=nodes(bootstrap);
+                nodes.map(|node| (node.to_string(), of(node))).collect()
+            }
+        }
+    }
+}
+
+fn nodes(bootstrap: &str) -> usize {
+    bootstrap.split(',').count()
+}
+
+fn kafka(arguments: &[&str]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/kafka");
+    let ended = Command::new(script).args(arguments).output().unwrap();
+    assert!(ended.status.success(), "dev/kafka {arguments:?}: {ended:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+async fn start(folder: &TempDir, bind: SocketAddr) -> RunningBroker {
+    let mut config = BrokerConfig::new(folder.path().join("log"));
+    config.bind = bind;
+    let open = async {
+        loop {
+            match Broker::open(config.clone()).await {
+                Ok(broker) => break broker.start(),
+                // One that crashed gives folder and port back a moment later.
+                Err(Error::InUse { .. } | Error::Bind { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    soon(open).await
+}
