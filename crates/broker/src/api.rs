@@ -20,7 +20,7 @@ mod transactions;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
@@ -38,6 +38,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use error_codes::ErrorCodes;
 pub(crate) use supported::call_name;
+
+pub(crate) use crate::clock::now_ms;
 
 use crate::server::frame::RequestFrame;
 use crate::server::{Answer, Frame, Peer, Server};
@@ -340,19 +342,17 @@ trait Response: Encodable + HeaderVersion + ErrorCodes + Send + 'static {}
 
 impl<T: Encodable + HeaderVersion + ErrorCodes + Send + 'static> Response for T {}
 
-/// The wall clock, in Kafka's milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
-}
-
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
 /// Runs what waits for the disk where it holds up nobody. A panic there spreads.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    #[cfg(test)]
+    if crate::clock::simulated::now().is_some() {
+        // A simulation has one thread.
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

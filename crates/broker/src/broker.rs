@@ -216,27 +216,7 @@ fn bootstrap(server: &Server) -> String {
 }
 
 fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
-    let data = config.data_dir.clone();
-    let folder = Folder::open(disk.clone(), &data)?;
-    let clean = folder.was_clean;
-    let now = now_ms();
-    let topics = Topics::open(
-        disk.clone(),
-        &data,
-        config.sync,
-        config.topics.clone(),
-        clean,
-        now,
-    )?;
-    let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
-    // A crash between the two steps of a topic's deletion leaves offsets that would be taken for
-    // those of the next topic of that name.
-    let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now);
-    let of_none = of_none.map_err(|error| Error::Stopped {
-        what: format!("{error:?}"),
-    })?;
-    of_none.log.sync()?;
-    let producer_ids = ProducerIds::open(disk, &data)?;
+    let stores = Stores::open(&config, disk)?;
     let bind = config.bind;
     let listener = StdListener::bind(bind).map_err(|source| Error::Bind { bind, source })?;
     listener
@@ -245,29 +225,85 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
     let local_addr = listener
         .local_addr()
         .map_err(|source| Error::Bind { bind, source })?;
-    let counters = Arc::new(Counters::default());
-    let syncer = Syncer::start(config.sync_threads, counters.clone())
-        .map_err(Error::io("start threads for", &data))?;
-    let server = Server {
-        advertised: advertised(&config, local_addr),
-        cluster_id: folder.cluster_id.clone(),
-        folder: Mutex::new(Some(folder)),
-        door: Door::default(),
-        topics,
-        coordinator: Coordinator::new(config.groups.clone(), offsets),
-        producer_ids,
-        syncer,
-        admission: Arc::new(Admission::new(&config.limits, counters.clone())),
-        counters,
-        request_memory: Arc::new(Semaphore::new(config.limits.request_memory_bytes)),
-        fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
-        config,
-    };
+    let server = stores.serve(config, local_addr)?;
     Ok(Broker {
         server: Arc::new(server),
         listener,
         local_addr,
     })
+}
+
+/// What is in a folder, recovered.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    folder: Folder,
+    topics: Topics,
+    offsets: Arc<Offsets>,
+    producer_ids: ProducerIds,
+}
+
+impl Stores {
+    pub(crate) fn open(config: &BrokerConfig, disk: Arc<dyn Disk>) -> Result<Stores, Error> {
+        let data = config.data_dir.clone();
+        let folder = Folder::open(disk.clone(), &data)?;
+        let clean = folder.was_clean;
+        let now = now_ms();
+        let topics = Topics::open(
+            disk.clone(),
+            &data,
+            config.sync,
+            config.topics.clone(),
+            clean,
+            now,
+        )?;
+        let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
+        // A crash between the two steps of a topic's deletion leaves offsets that would be taken for
+        // those of the next topic of that name.
+        let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now);
+        let of_none = of_none.map_err(|error| Error::Stopped {
+            what: format!("{error:?}"),
+        })?;
+        of_none.log.sync()?;
+        let producer_ids = ProducerIds::open(disk, &data)?;
+        Ok(Stores {
+            folder,
+            topics,
+            offsets,
+            producer_ids,
+        })
+    }
+
+    /// What requests are answered from, with its threads started.
+    pub(crate) fn serve(
+        self,
+        config: BrokerConfig,
+        local_addr: SocketAddr,
+    ) -> Result<Server, Error> {
+        let Stores {
+            folder,
+            topics,
+            offsets,
+            producer_ids,
+        } = self;
+        let counters = Arc::new(Counters::default());
+        let syncer = Syncer::start(config.sync_threads, counters.clone())
+            .map_err(Error::io("start threads for", &config.data_dir))?;
+        Ok(Server {
+            advertised: advertised(&config, local_addr),
+            cluster_id: folder.cluster_id.clone(),
+            folder: Mutex::new(Some(folder)),
+            door: Door::default(),
+            topics,
+            coordinator: Coordinator::new(config.groups.clone(), offsets),
+            producer_ids,
+            syncer,
+            admission: Arc::new(Admission::new(&config.limits, counters.clone())),
+            counters,
+            request_memory: Arc::new(Semaphore::new(config.limits.request_memory_bytes)),
+            fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
+            config,
+        })
+    }
 }
 
 fn advertised(config: &BrokerConfig, bound: SocketAddr) -> Advertised {
@@ -299,7 +335,7 @@ async fn tick(server: Arc<Server>) {
 }
 
 /// Ends the threads, leaves a folder that needs no recovery, and gives it back.
-fn close(server: &Server) -> Result<(), Error> {
+pub(crate) fn close(server: &Server) -> Result<(), Error> {
     server.door.close();
     server.syncer.stop();
     let folder = server.folder.lock().expect("no holder panics").take();
@@ -355,7 +391,7 @@ mod tests {
         let name = TopicName::parse("t").unwrap();
         let topic = server
             .topics
-            .create(name, 1, TopicConfig::default(), 0)
+            .create(name, 1, TopicConfig::default(), 0, |_| Ok(()))
             .unwrap();
         let mut running = broker.start();
 

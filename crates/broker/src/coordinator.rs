@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::clock;
 use crate::config::GroupSettings;
 use crate::group::{Group, Join, Joined, Sync, Synced};
 use crate::log::AppendError;
@@ -63,7 +64,7 @@ impl Coordinator {
             let _ = join.answer.send(Joined::refused(error, &join.member_id));
             return;
         }
-        let now = Instant::now();
+        let now = clock::now();
         let mut groups = self.groups();
         if !groups.contains_key(group) && !join.member_id.is_empty() {
             let _ = join.answer.send(Joined::refused(
@@ -81,7 +82,7 @@ impl Coordinator {
 
     pub(crate) fn sync(&self, group: &str, sync: Sync) {
         match self.groups().get_mut(group) {
-            Some(group) => group.sync(sync, Instant::now()),
+            Some(group) => group.sync(sync, clock::now()),
             None => {
                 let _ = sync
                     .answer
@@ -99,7 +100,7 @@ impl Coordinator {
             caller.member,
             caller.instance,
             caller.generation,
-            Instant::now(),
+            clock::now(),
         )
     }
 
@@ -113,7 +114,7 @@ impl Coordinator {
         let group = groups
             .get_mut(group)
             .ok_or(ResponseError::UnknownMemberId)?;
-        group.leave(member, instance, Instant::now())
+        group.leave(member, instance, clock::now())
     }
 
     /// Commits offsets if the caller may. Fencing and writing are one step: a member that is
@@ -131,7 +132,7 @@ impl Coordinator {
                 caller.member,
                 caller.instance,
                 caller.generation,
-                Instant::now(),
+                clock::now(),
             )?,
             None if caller.generation >= 0 => return Err(ResponseError::IllegalGeneration),
             None => {}
@@ -176,7 +177,7 @@ impl Coordinator {
         if let Some(group) = self.groups().get(name) {
             return Some(look(group));
         }
-        let empty = || Group::new(Duration::ZERO, Instant::now());
+        let empty = || Group::new(Duration::ZERO, clock::now());
         self.offsets.has_group(name).then(|| look(&empty()))
     }
 
@@ -191,7 +192,7 @@ impl Coordinator {
 
     /// Lets time pass in all groups and forgets those of which nothing is left.
     pub(crate) fn tick(&self) {
-        let now = Instant::now();
+        let now = clock::now();
         self.groups().retain(|_, group| {
             group.tick(now);
             !group.is_empty()

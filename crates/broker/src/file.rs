@@ -39,8 +39,21 @@ pub(crate) trait Disk: Debug + Send + Sync {
 /// put in order.
 pub(crate) trait DiskFile: Debug + Send + Sync {
     fn size(&self) -> io::Result<u64>;
+    /// Reads at least one byte, unless there is none at `position`.
+    fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
     /// Reads up to `into.len()` bytes; fewer only at the end of the file.
-    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
+    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < into.len() {
+            match self.read_some_at(&mut into[read..], position + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
     /// Writes all parts at the end of a file opened with [`Mode::Append`]. After an error the
     /// file may hold some of them.
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()>;

@@ -145,9 +145,14 @@ mod tests {
         let first = Folder::open(disk.clone(), path).unwrap();
         assert!(!first.was_clean);
         first.leave_clean().unwrap();
+        let meanwhile = Folder::open(disk.clone(), path);
+        assert!(matches!(meanwhile, Err(Error::InUse { .. })));
+        let cluster_id = first.cluster_id.clone();
+        drop(first);
         let second = Folder::open(disk.clone(), path).unwrap();
         assert!(second.was_clean);
-        assert_eq!(second.cluster_id, first.cluster_id);
+        assert_eq!(second.cluster_id, cluster_id);
+        drop(second);
         assert!(!Folder::open(disk, path).unwrap().was_clean);
     }
 

@@ -23,12 +23,14 @@
 mod api;
 mod batch;
 mod broker;
+mod clock;
 mod config;
 mod coordinator;
 mod error;
 mod file;
 mod folder;
 mod group;
+mod guard;
 mod housekeeping;
 pub mod inspect;
 mod log;
@@ -37,6 +39,8 @@ mod partition;
 mod producer_ids;
 pub mod repair;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod stats;
 mod syncer;
 mod topics;

@@ -39,6 +39,7 @@ use segment::{Active, Closed};
 use crate::Error;
 use crate::batch::{Header, Stamp};
 use crate::file::{self, Disk, DiskFile};
+use crate::guard::{self, Guard};
 
 /// Settings of a topic that its logs need.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -140,17 +141,18 @@ impl Log {
                 offset,
                 next_offset,
             } => {
+                let waits = guard::holds(Guard::DuplicateWaits);
                 return Ok(Appended {
                     offset,
-                    next_offset,
+                    next_offset: if waits { next_offset } else { 0 },
                     append_time: None,
                     duplicate: true,
                 });
             }
         }
-        if self.broken {
+        if self.broken || self.sync_failed {
             return Err(AppendError::Disk(io::Error::other(
-                "an earlier append failed half-way",
+                "an earlier append failed half-way, or a sync",
             )));
         }
         if self.is_full(batch.len(), settings, now_ms) {

@@ -138,6 +138,15 @@ impl Offsets {
         self.change(keys.into_iter().map(|key| (key, None)).collect(), now_ms)
     }
 
+    /// Forgets all offsets of a topic, durably; waits for the disk.
+    pub(crate) fn clear_topic(&self, topic: &str, now_ms: i64) -> Result<(), Error> {
+        let gone = self.forget(|key| key.topic == topic, now_ms);
+        let gone = gone.map_err(|error| Error::Stopped {
+            what: format!("offsets of the topic {topic} cannot be deleted: {error:?}"),
+        })?;
+        gone.log.sync().map(|_| ())
+    }
+
     fn change(
         &self,
         entries: Vec<(Key, Option<Committed>)>,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::batch::Header;
 use crate::file::Disk;
+use crate::guard::{self, Guard};
 use crate::log::{self, AppendError, Appended, Found, Log, LogSettings, MarkFile, Pass};
 use crate::stats::PartitionStats;
 use crate::{Error, SyncMode};
@@ -50,7 +51,9 @@ impl Partition {
     ) -> Result<Partition, Error> {
         let (log, mark) = log::open(disk, folder, clean, now_ms)?;
         // What was recovered is synced by now, and the mark must say so before anyone sees it.
+        // Both places are written here, so that no later write needs room on a full disk.
         mark.write(&log.mark(), 0)?;
+        mark.write(&log.mark(), 1)?;
         mark.sync()?;
         Ok(Partition {
             folder: folder.to_owned(),
@@ -58,7 +61,7 @@ impl Partition {
             watermark: watch::Sender::new(log.synced().offset),
             log: Mutex::new(log),
             mark,
-            mark_turn: Mutex::new(1),
+            mark_turn: Mutex::new(2),
             cleaning: Mutex::new(()),
             uncleanable: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -86,7 +89,7 @@ impl Partition {
     ) -> Result<Appended, AppendError> {
         let mut log = self.log();
         let appended = log.append(batch, header, settings, now_ms)?;
-        if self.mode == SyncMode::Relaxed {
+        if self.mode == SyncMode::Relaxed || !guard::holds(Guard::SyncedHighWatermark) {
             let end = log.end();
             log.set_synced(end);
             self.show(&log);
@@ -202,8 +205,10 @@ impl Partition {
             self.show(&log);
             retired
         };
-        self.write_mark()?;
-        self.mark.sync()?;
+        if guard::holds(Guard::StartDurableFirst) {
+            self.write_mark()?;
+            self.mark.sync()?;
+        }
         for segment in retired {
             segment.remove()?;
         }

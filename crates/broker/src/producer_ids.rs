@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::Error;
 use crate::file::{self, Disk};
+use crate::guard::{self, Guard};
 
 const BLOCK: i64 = 1_000;
 
@@ -54,7 +55,9 @@ impl ProducerIds {
         let mut block = self.block.lock().expect("no holder panics");
         if block.next == block.end {
             let end = block.end + BLOCK;
-            file::replace(&*self.disk, &self.path, format!("{end}\n").as_bytes())?;
+            if guard::holds(Guard::IdsDurableFirst) {
+                file::replace(&*self.disk, &self.path, format!("{end}\n").as_bytes())?;
+            }
             block.end = end;
         }
         block.next += 1;

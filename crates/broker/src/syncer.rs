@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::guard::{self, Guard};
 use crate::partition::Partition;
 use crate::stats::Counters;
 
@@ -75,6 +76,25 @@ impl Syncer {
         self.shared.failure.subscribe()
     }
 
+    /// What a thread does once, for a syncer that has none. False when there is nothing to do.
+    #[cfg(test)]
+    pub(crate) fn turn(&self) -> bool {
+        let partition = {
+            let mut queue = self.shared.queue();
+            if queue.closing {
+                return false;
+            }
+            queue.partitions.pop_front()
+        };
+        let Some(partition) = partition else {
+            return false;
+        };
+        if let Err(error) = self.shared.sync(&partition) {
+            self.fail(error);
+        }
+        true
+    }
+
     /// Ends the threads; what is queued is left to the partitions' close. Waits for syncs under way.
     pub(crate) fn stop(&self) {
         self.shared.queue().closing = true;
@@ -100,22 +120,31 @@ impl Shared {
 
     fn work(&self) {
         while let Some(partition) = self.next() {
-            let began = Instant::now();
-            let synced = partition.sync();
-            // It kept its place while it was synced, so that no second thread takes it. Whoever
-            // appended meanwhile found the place taken and is served by this second look.
-            partition.leave_queue();
-            if !partition.is_synced() && partition.claim_queue_place() {
-                self.queue().partitions.push_back(partition.clone());
-                self.work.notify_one();
-            }
-            match synced {
-                Ok(true) => self.counters.syncs.observe(began.elapsed()),
-                Ok(false) => {}
-                Err(_) if partition.is_deleted() => {}
-                Err(error) => return self.fail(error),
+            if let Err(error) = self.sync(&partition) {
+                return self.fail(error);
             }
         }
+    }
+
+    fn sync(&self, partition: &Arc<Partition>) -> Result<(), Error> {
+        let began = Instant::now();
+        let synced = partition.sync();
+        // It kept its place while it was synced, so that no second thread takes it. Whoever
+        // appended meanwhile found the place taken and is served by this second look.
+        partition.leave_queue();
+        // One that failed is not tried again, or it would be for ever.
+        if synced.is_ok() && !partition.is_synced() && partition.claim_queue_place() {
+            self.queue().partitions.push_back(partition.clone());
+            self.work.notify_one();
+        }
+        match synced {
+            Ok(true) => self.counters.syncs.observe(began.elapsed()),
+            Ok(false) => {}
+            Err(_) if partition.is_deleted() => {}
+            Err(error) if guard::holds(Guard::FailedSyncIsFatal) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     fn next(&self) -> Option<Arc<Partition>> {

@@ -96,6 +96,15 @@ impl Topics {
             .map_err(Error::io("sync", data))?;
         topics.remove_rubbish()?;
         let live = topics.live();
+        if !clean {
+            // A topic that a process made or deleted and that was killed then is seen from now on.
+            for folder in [topics.deleted(), topics.live()] {
+                topics
+                    .disk
+                    .sync_dir(&folder)
+                    .map_err(Error::io("sync", &folder))?;
+            }
+        }
         for name in topics.disk.list(&live).map_err(Error::io("list", &live))? {
             let topic = topics.open_topic(&live.join(name), clean, now_ms)?;
             if topics.find(topic.name.as_str()).is_some() {
@@ -148,13 +157,15 @@ impl Topics {
         &self.defaults
     }
 
-    /// Makes a topic; waits for the disk. `partitions` of -1 takes the default.
+    /// Makes a topic; waits for the disk. `partitions` of -1 takes the default. `clear` makes
+    /// sure that nothing is left of an older topic of that name.
     pub(crate) fn create(
         &self,
         name: TopicName,
         partitions: i32,
         config: TopicConfig,
         now_ms: i64,
+        clear: impl FnOnce(&TopicName) -> Result<(), Error>,
     ) -> Result<Arc<Topic>, Refused> {
         let partitions = if partitions == -1 {
             self.defaults.partitions
@@ -168,6 +179,7 @@ impl Topics {
         if self.find(name.as_str()).is_some() {
             return Err(Refused::Exists);
         }
+        clear(&name)?;
         let id = Uuid::new_v4();
         let made = self.make(&name, id, partitions, config, now_ms);
         if made.is_err() {

@@ -16,6 +16,7 @@ use kafka_protocol::messages::{
 };
 
 use super::{blocking, now_ms, text};
+use crate::Error;
 use crate::server::Server;
 use crate::topics::config::{SETTINGS, TopicConfig};
 use crate::topics::{self, Refused, Topic};
@@ -113,7 +114,9 @@ fn create_one(
     }
     let topic = server
         .topics
-        .create(name, partitions, config, now_ms())
+        .create(name, partitions, config, now_ms(), |name| {
+            clear_offsets(server, name)
+        })
         .map_err(|refused| refusal(&wanted.name, refused))?;
     tracing::info!(topic = %topic.name, partitions, "a topic was created");
     Ok(describe(server, partitions, &topic.config).with_topic_id(topic.id))
@@ -133,15 +136,33 @@ fn describe(server: &Server, partitions: i32, config: &TopicConfig) -> Creatable
         .with_configs(Some(configs.collect()))
 }
 
+/// Offsets of a topic that was deleted are gone for good before there is another one of its name,
+/// even if the deletion was interrupted.
+fn clear_offsets(server: &Server, name: &topics::TopicName) -> Result<(), Error> {
+    let offsets = &server.coordinator.offsets;
+    let cleared = offsets.clear_topic(name.as_str(), now_ms());
+    cleared.map_err(|error| {
+        tracing::error!(%error, topic = %name, "offsets of a deleted topic could not be deleted");
+        let what = error.to_string();
+        if matches!(error, Error::Sync { .. }) {
+            server.syncer.fail(error);
+        }
+        Error::Stopped { what }
+    })
+}
+
 /// A topic that somebody asked about and that is made for it.
 pub(super) async fn create_default(
     server: Arc<Server>,
     name: topics::TopicName,
 ) -> Result<Arc<Topic>, ResponseError> {
     let made = blocking(move || {
-        let made = server
-            .topics
-            .create(name.clone(), -1, TopicConfig::default(), now_ms());
+        let made =
+            server
+                .topics
+                .create(name.clone(), -1, TopicConfig::default(), now_ms(), |name| {
+                    clear_offsets(&server, name)
+                });
         let made = match made {
             Err(Refused::Exists) => server.topics.find(name.as_str()).ok_or(Refused::Unknown),
             made => made,
@@ -199,14 +220,16 @@ pub(super) async fn delete(
             if deleted.is_ok() {
                 tracing::info!(topic = %topic.name, "a topic was deleted");
             }
-            let gone = shared
-                .coordinator
-                .offsets
-                .forget(|key| key.topic == topic.name.as_str(), now_ms());
+            // One that could not be deleted keeps its offsets.
+            let is_gone = shared.topics.find(topic.name.as_str()).is_none();
+            let gone = is_gone.then(|| {
+                let offsets = &shared.coordinator.offsets;
+                offsets.forget(|key| key.topic == topic.name.as_str(), now_ms())
+            });
             (deleted, gone)
         });
         let (deleted, gone) = deleted.await;
-        if let Ok(gone) = gone {
+        if let Some(Ok(gone)) = gone {
             server.syncer.enqueue(&gone.log);
             pending.push(gone);
         }

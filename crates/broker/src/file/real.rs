@@ -71,17 +71,8 @@ impl DiskFile for RealFile {
         Ok(self.0.metadata()?.len())
     }
 
-    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
-        let mut read = 0;
-        while read < into.len() {
-            match self.0.read_at(&mut into[read..], position + read as u64) {
-                Ok(0) => break,
-                Ok(more) => read += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read)
+    fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(into, position)
     }
 
     fn append(&self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {

@@ -1,127 +1,135 @@
 //! A disk in memory that forgets, at a power loss, what was not synced, and fails on demand.
+//!
+//! What it takes for granted of a real one, and what it does not:
+//!
+//! | | after a power loss |
+//! |---|---|
+//! | bytes written before a sync that returned | are there |
+//! | bytes at the end of a file, not synced | a beginning of them, the last write cut anywhere; then, perhaps, zeros or garbage up to any size that the file had |
+//! | bytes rewritten inside a file, not synced | each sector of 512 bytes as one of the writes left it, whatever became of the others |
+//! | a file's other writes | say nothing about this file's: each is on its own, however old |
+//! | names, folder synced | are there, with all that was renamed into or out of the folder and what happened to those other folders before |
+//! | names, not synced | of each folder a beginning of its changes, or of each name in it; each folder on its own |
+//! | a rename | has happened or not: the name is never on both sides or on none, and a replaced name stands for the old file or the new one |
+//! | the name of a file that was synced in a folder that was not | may be gone |
+//! | names in the root | are there: the disk is mounted there |
+//!
+//! A killed process loses nothing that was written, except that its last write at the end of a
+//! file may be cut.
+//! A sync that fails leaves some of its bytes on no disk, and the next one does not mend that: it
+//! succeeds (as on Linux, where a page is clean after a failed write-back). It takes part in no
+//! sound bytes behind unsound ones within one file's unsynced end; a disk that does that, too,
+//! makes the broker refuse to open, not lose anything.
 
-use std::collections::BTreeMap;
+mod content;
+mod faults;
+mod names;
+
+use std::fmt;
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use rand::Rng;
+
 use super::{Disk, DiskFile, LockGuard, Mode};
+use content::Content;
+pub(crate) use faults::Faults;
+use faults::{Call, Fate, gone};
+use names::{File, Tree};
 
 /// Clones share the disk.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
 struct State {
-    /// Names as the running program sees them.
-    names: BTreeMap<PathBuf, Node>,
-    /// Names as they would be found after a power loss.
-    durable_names: BTreeMap<PathBuf, Node>,
+    tree: Tree,
+    fate: Fate,
     fail_syncs: bool,
-    /// Bytes that can still be written before the disk is full.
-    room: Option<u64>,
-    syncs: u64,
-    /// Calls that are still carried out.
-    calls_left: Option<u64>,
+    /// A sync of a file failed, so that what is written behind may stand behind a hole.
+    has_holes: bool,
+    /// What happens while the next sync of a file is under way.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    locked: Arc<AtomicBool>,
 }
 
-#[derive(Debug, Clone)]
-enum Node {
-    Dir,
-    File(Arc<Mutex<Content>>),
-}
-
-#[derive(Debug, Default)]
-struct Content {
-    bytes: Vec<u8>,
-    durable: Vec<u8>,
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("tree", &self.tree)
+            .field("fate", &self.fate)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 struct SimFile {
     disk: SimDisk,
-    content: Arc<Mutex<Content>>,
+    content: File,
+}
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        SimDisk::seeded(0)
+    }
 }
 
 impl SimDisk {
+    /// An empty disk on which chance is drawn from a seed.
+    pub(crate) fn seeded(seed: u64) -> SimDisk {
+        SimDisk::holding(Tree::default(), Fate::new(seed))
+    }
+
+    fn holding(tree: Tree, fate: Fate) -> SimDisk {
+        SimDisk(Arc::new(Mutex::new(State {
+            tree,
+            fate,
+            fail_syncs: false,
+            has_holes: false,
+            meanwhile: None,
+            locked: Arc::default(),
+        })))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
-    /// What a machine finds after a power loss: synced bytes under synced names. Of what was not
-    /// synced, each file keeps the first `keep` bytes, as a disk may.
-    pub(crate) fn after_power_loss(&self, keep: usize) -> SimDisk {
-        let state = self.state();
-        let survive = |node: &Node| match node {
-            Node::Dir => Node::Dir,
-            Node::File(content) => {
-                let content = content.lock().unwrap();
-                let mut bytes = content.durable.clone();
-                let more = content.bytes.get(bytes.len()..).unwrap_or_default();
-                bytes.extend_from_slice(&more[..keep.min(more.len())]);
-                Node::File(Arc::new(Mutex::new(Content {
-                    durable: bytes.clone(),
-                    bytes,
-                })))
-            }
-        };
-        let names: BTreeMap<_, _> = state
-            .durable_names
-            .iter()
-            .map(|(path, node)| (path.clone(), survive(node)))
-            .collect();
-        SimDisk(Arc::new(Mutex::new(State {
-            durable_names: names.clone(),
-            names,
-            ..State::default()
-        })))
-    }
-
-    /// What the next process finds after the one that used the disk was killed.
-    pub(crate) fn kill(&self) -> SimDisk {
-        let state = self.state();
-        let survive = |node: &Node| match node {
-            Node::Dir => Node::Dir,
-            Node::File(content) => {
-                let content = content.lock().unwrap();
-                Node::File(Arc::new(Mutex::new(Content {
-                    bytes: content.bytes.clone(),
-                    durable: content.durable.clone(),
-                })))
-            }
-        };
-        let names = |names: &BTreeMap<PathBuf, Node>| {
-            let names = names.iter();
-            names
-                .map(|(path, node)| (path.clone(), survive(node)))
-                .collect()
-        };
-        SimDisk(Arc::new(Mutex::new(State {
-            durable_names: names(&state.durable_names),
-            names: names(&state.names),
-            ..State::default()
-        })))
-    }
-
-    /// Stops everything at the call after `calls` more.
-    pub(crate) fn stop_after(&self, calls: Option<u64>) {
-        self.state().calls_left = calls.map(|calls| calls + 1);
-    }
-
-    pub(crate) fn has_stopped(&self) -> bool {
-        self.state().calls_left == Some(0)
-    }
-
     /// The state for a call that is to be carried out.
-    fn meet(&self) -> io::Result<MutexGuard<'_, State>> {
+    fn meet(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
-        if let Some(left) = &mut state.calls_left {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                return Err(io::Error::other("the disk has stopped"));
-            }
-        }
+        state.fate.meet(call)?;
         Ok(state)
+    }
+
+    /// What a machine finds after a power loss: synced bytes under synced names. Of what was not
+    /// synced, each file keeps the first `keep` bytes.
+    pub(crate) fn after_power_loss(&self, keep: usize) -> SimDisk {
+        let tree = self
+            .state()
+            .tree
+            .after_loss(&mut |file| file.with_tail(keep));
+        SimDisk::holding(tree, Fate::new(0))
+    }
+
+    /// What a machine finds after a power loss, by chance. Nothing can be done to this disk, or
+    /// to files of it that are open, any more.
+    pub(crate) fn lose_power(&self) -> SimDisk {
+        let mut state = self.state();
+        let State { tree, fate, .. } = &mut *state;
+        tree.settle_by_chance(&mut fate.rng);
+        let rng = &mut fate.rng;
+        let tree = tree.after_loss(&mut |file| file.by_chance(rng));
+        state.hand_over(tree)
+    }
+
+    /// What the next process finds after the one that used the disk was killed. Nothing can be
+    /// done to this disk, or to files of it that are open, any more.
+    pub(crate) fn kill(&self) -> SimDisk {
+        let mut state = self.state();
+        let tree = std::mem::take(&mut state.tree);
+        state.hand_over(tree)
     }
 
     pub(crate) fn fail_syncs(&self, fail: bool) {
@@ -129,64 +137,90 @@ impl SimDisk {
     }
 
     pub(crate) fn fill_up_after(&self, bytes: Option<u64>) {
-        self.state().room = bytes;
+        self.state().fate.room = bytes;
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.state().fate.faults = faults;
+    }
+
+    /// Stops everything at the call after `calls` more; that one is carried out in part.
+    pub(crate) fn stop_after(&self, calls: Option<u64>) {
+        self.state().fate.calls_left = calls.map(|calls| calls + 1);
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.state().fate.is_over()
+    }
+
+    /// Whether there was a reason for an error since so many calls had failed.
+    pub(crate) fn may_fail(&self, failed_before: u64) -> bool {
+        let fate = &self.state().fate;
+        fate.failed > failed_before || fate.room.is_some() || fate.is_over()
+    }
+
+    /// Whether a sync of a file failed since [`SimDisk::is_whole`] was said: what stands behind
+    /// what it did not write may get to the disk all the same.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.state().has_holes
+    }
+
+    pub(crate) fn is_whole(&self) {
+        self.state().has_holes = false;
+    }
+
+    /// How many calls failed for a fault that was set.
+    pub(crate) fn failed_calls(&self) -> u64 {
+        self.state().fate.failed
+    }
+
+    /// Has something happen while the next sync of a file is under way: behind what that sync
+    /// makes durable, and before its caller knows.
+    pub(crate) fn during_next_sync(&self, meanwhile: Option<Box<dyn FnOnce() + Send>>) {
+        self.state().meanwhile = meanwhile;
+    }
+
+    /// A file as programs see it.
+    pub(crate) fn content(&self, path: &Path) -> Vec<u8> {
+        let file = self.state().tree.open(path, false);
+        let file = file.unwrap_or_else(|_| panic!("no file {path:?}"));
+        file.lock().unwrap().bytes().to_vec()
     }
 
     /// Changes bytes of a file behind everyone's back.
     pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let state = self.state();
-        let Some(Node::File(content)) = state.names.get(path) else {
-            panic!("no file {path:?}")
-        };
-        let mut content = content.lock().unwrap();
-        change(&mut content.bytes);
-        content.durable = content.bytes.clone();
+        let file = self.state().tree.open(path, false);
+        let file = file.unwrap_or_else(|_| panic!("no file {path:?}"));
+        file.lock().unwrap().damage(change);
     }
 }
 
-fn missing() -> io::Error {
-    io::ErrorKind::NotFound.into()
+impl State {
+    /// A disk that goes on where this one ends.
+    fn hand_over(&mut self, tree: Tree) -> SimDisk {
+        let mut fate = Fate::new(self.fate.rng.random());
+        fate.room = self.fate.room;
+        fate.faults = self.fate.faults;
+        fate.failed = self.fate.failed;
+        fate.calls = self.fate.calls;
+        self.fate.calls_left = Some(0);
+        let next = SimDisk::holding(tree, fate);
+        next.state().has_holes = self.has_holes;
+        next
+    }
 }
 
 impl Disk for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.meet()?;
-        for folder in path.ancestors() {
-            state.names.entry(folder.to_owned()).or_insert(Node::Dir);
-        }
-        Ok(())
+        self.meet(Call::Open)?.tree.create_dir(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let state = self.meet()?;
-        if !state.names.contains_key(path) {
-            return Err(missing());
-        }
-        let children = state
-            .names
-            .keys()
-            .filter(|name| name.parent() == Some(path));
-        Ok(children
-            .map(|name| name.file_name().unwrap().to_string_lossy().into_owned())
-            .collect())
+        self.meet(Call::Read)?.tree.list(path)
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.meet()?;
-        let content = match state.names.get(path) {
-            Some(Node::File(content)) => content.clone(),
-            Some(Node::Dir) => return Err(io::ErrorKind::IsADirectory.into()),
-            None if mode == Mode::Read || !state.names.contains_key(path.parent().unwrap()) => {
-                return Err(missing());
-            }
-            None => {
-                let content = Arc::new(Mutex::new(Content::default()));
-                state
-                    .names
-                    .insert(path.to_owned(), Node::File(content.clone()));
-                content
-            }
-        };
+        let content = self.meet(Call::Open)?.tree.open(path, mode != Mode::Read)?;
         Ok(Arc::new(SimFile {
             disk: self.clone(),
             content,
@@ -194,170 +228,127 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.meet()?;
-        let moved: Vec<_> = state
-            .names
-            .keys()
-            .filter(|name| name.starts_with(from))
-            .cloned()
-            .collect();
-        if moved.is_empty() {
-            return Err(missing());
-        }
-        for name in moved {
-            let node = state.names.remove(&name).unwrap();
-            let rest = name.strip_prefix(from).unwrap();
-            let target = if rest.as_os_str().is_empty() {
-                to.to_owned()
-            } else {
-                to.join(rest)
-            };
-            state.names.insert(target, node);
-        }
-        Ok(())
+        self.meet(Call::Rename)?.tree.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.meet()?
-            .names
-            .remove(path)
-            .map(|_| ())
-            .ok_or_else(missing)
+        self.meet(Call::Other)?.tree.remove_file(path)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.meet()?.names.retain(|name, _| !name.starts_with(path));
-        Ok(())
+        self.meet(Call::Other)?.tree.remove_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.meet()?;
+        let mut state = self.meet(Call::Sync)?;
         if state.fail_syncs {
             return Err(io::Error::other("sync failed"));
         }
-        let State {
-            names,
-            durable_names,
-            ..
-        } = &mut *state;
-        // The folder's own children, and what stands below a child that was moved here or away.
-        let gone: Vec<_> = durable_names
-            .keys()
-            .filter(|name| name.starts_with(path) && *name != path)
-            .filter(|name| {
-                let child = path.join(
-                    name.strip_prefix(path)
-                        .unwrap()
-                        .components()
-                        .next()
-                        .unwrap(),
-                );
-                !names.contains_key(&child)
-            })
-            .cloned()
-            .collect();
-        for name in gone {
-            durable_names.remove(&name);
-        }
-        for folder in path.ancestors() {
-            durable_names.insert(folder.to_owned(), Node::Dir);
-        }
-        let children: Vec<_> = names
-            .keys()
-            .filter(|name| name.parent() == Some(path))
-            .cloned()
-            .collect();
-        for child in children {
-            let moved_here = !durable_names.contains_key(&child);
-            durable_names.insert(child.clone(), names[&child].clone());
-            if moved_here {
-                let below = names.iter().filter(|(name, _)| name.starts_with(&child));
-                durable_names.extend(below.map(|(name, node)| (name.clone(), node.clone())));
-            }
-        }
-        Ok(())
+        state.tree.sync_dir(path)
     }
 
-    fn lock(&self, _: &Path) -> io::Result<Option<LockGuard>> {
-        Ok(Some(Box::new(())))
+    fn lock(&self, path: &Path) -> io::Result<Option<LockGuard>> {
+        let mut state = self.meet(Call::Open)?;
+        state.tree.open(path, true)?;
+        if state.locked.swap(true, Ordering::AcqRel) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Held(state.locked.clone()))))
+    }
+}
+
+#[derive(Debug)]
+struct Held(Arc<AtomicBool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
 impl SimFile {
-    fn take_room(&self, wanted: usize) -> usize {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap()
+    }
+
+    /// Writes what there is room for, and of a write that is the last one only some.
+    fn write(&self, at: Option<u64>, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
-        let Some(room) = &mut state.room else {
-            return wanted;
+        let was_over = state.fate.is_over();
+        let met = state.fate.meet(Call::Write);
+        let mut content = self.content();
+        let at = at.map_or(content.bytes().len(), |at| at as usize);
+        let is_inside = at + bytes.len() <= content.bytes().len();
+        let wanted = match &met {
+            Err(_) if was_over || is_inside => 0,
+            Err(_) => state.fate.rng.random_range(0..=bytes.len()),
+            Ok(()) => bytes.len(),
         };
-        let taken = (wanted as u64).min(*room);
-        *room -= taken;
-        taken as usize
+        let growth = (at + wanted).saturating_sub(content.bytes().len());
+        let written = wanted.saturating_sub(growth - state.fate.take_room(growth));
+        if written > 0 {
+            content.write(at, &bytes[..written]);
+        }
+        met?;
+        if written < wanted {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 }
 
 impl DiskFile for SimFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.content.lock().unwrap().bytes.len() as u64)
+        let _state = self.disk.meet(Call::Other)?;
+        Ok(self.content().bytes().len() as u64)
     }
 
-    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
-        let content = self.content.lock().unwrap();
-        let from = content.bytes.get(position as usize..).unwrap_or_default();
-        let read = from.len().min(into.len());
+    fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut state = self.disk.meet(Call::Read)?;
+        let content = self.content();
+        let from = content.bytes().get(position as usize..).unwrap_or_default();
+        let read = state.fate.read_size(from.len().min(into.len()));
         into[..read].copy_from_slice(&from[..read]);
         Ok(read)
     }
 
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        drop(self.disk.meet()?);
-        let wanted = parts.iter().map(|part| part.len()).sum();
-        let room = self.take_room(wanted);
-        let all: Vec<u8> = parts
-            .iter()
-            .flat_map(|part| part.iter().copied())
-            .take(room)
-            .collect();
-        self.content.lock().unwrap().bytes.extend_from_slice(&all);
-        if room < wanted {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        let all: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
+        self.write(None, &all)
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        drop(self.disk.meet()?);
-        let size = self.content.lock().unwrap().bytes.len();
-        let growth = (position as usize + bytes.len()).saturating_sub(size);
-        let room = self.take_room(growth);
-        let written = bytes.len() - (growth - room);
-        let mut content = self.content.lock().unwrap();
-        let end = position as usize + written;
-        if content.bytes.len() < end {
-            content.bytes.resize(end, 0);
-        }
-        content.bytes[position as usize..end].copy_from_slice(&bytes[..written]);
-        if room < growth {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        self.write(Some(position), bytes)
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
-        drop(self.disk.meet()?);
-        self.content.lock().unwrap().bytes.resize(size as usize, 0);
+        let _state = self.disk.meet(Call::Other)?;
+        self.content().resize(size as usize);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.meet()?;
-        if state.fail_syncs {
+        let (met, meanwhile, until) = {
+            let mut state = self.disk.state();
+            if state.fate.is_over() {
+                return Err(gone());
+            }
+            let met = state.fate.meet(Call::Sync);
+            (met, state.meanwhile.take(), self.content().written())
+        };
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        let mut state = self.disk.state();
+        if state.fate.is_over() {
+            return Err(gone());
+        }
+        if state.fail_syncs || met.is_err() {
+            self.content().sync_failed(until, &mut state.fate.rng);
+            state.has_holes = true;
             return Err(io::Error::other("sync failed"));
         }
-        state.syncs += 1;
-        let mut content = self.content.lock().unwrap();
-        content.durable = content.bytes.clone();
+        self.content().synced(until);
         Ok(())
     }
 }

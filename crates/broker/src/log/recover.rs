@@ -21,6 +21,7 @@ use super::walk::Walk;
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, Mode};
+use crate::guard::{self, Guard};
 
 /// Opens the log in `folder`, or begins one in an empty folder. `clean` says that the broker was
 /// stopped in order, so that the last segment need not be read again.
@@ -33,14 +34,17 @@ pub(crate) fn open(
     let (mark_file, mark) = MarkFile::open(&**disk, folder)?;
     cleaner::finish_swaps(&**disk, folder)?;
     let border = Border::load(&**disk, folder)?;
-    let bases = numbers(&**disk, folder, ".log")?;
+    let mut bases = numbers(&**disk, folder, ".log")?;
+    if let Some(mark) = mark {
+        remove_retired(&**disk, folder, &mut bases, mark.start_offset)?;
+    }
     let Some((last, full)) = bases.split_last() else {
         if let Some(mark) = mark {
             let path = segment_path(folder, mark.synced.segment);
             return Err(Error::corrupt(&path, 0, "the segment is missing"));
         }
         let active = Active::create(&**disk, folder, 0)?;
-        disk.sync_dir(folder).map_err(Error::io("sync", folder))?;
+        sync_names(&**disk, folder)?;
         return Ok((
             assemble(
                 disk,
@@ -54,6 +58,10 @@ pub(crate) fn open(
             mark_file,
         ));
     };
+    if !clean {
+        // A process that was killed may have made names that no sync followed.
+        sync_names(&**disk, folder)?;
+    }
     let mut closed = VecDeque::with_capacity(full.len());
     let mut expected = None;
     for base in full {
@@ -77,6 +85,26 @@ pub(crate) fn open(
         assemble(disk, folder, closed, active, producers, start, border),
         mark_file,
     ))
+}
+
+/// Segments that end before the start were to be removed; of several, any may be left.
+fn remove_retired(
+    disk: &dyn Disk,
+    folder: &Path,
+    bases: &mut Vec<i64>,
+    start_offset: i64,
+) -> Result<(), Error> {
+    let first = bases.partition_point(|base| *base <= start_offset);
+    for base in bases.drain(..first.saturating_sub(1)) {
+        let path = segment_path(folder, base);
+        file::remove_if_there(disk, &path.with_extension("index"))?;
+        file::remove_if_there(disk, &path)?;
+    }
+    Ok(())
+}
+
+fn sync_names(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    disk.sync_dir(folder).map_err(Error::io("sync", folder))
 }
 
 fn assemble(
@@ -215,7 +243,7 @@ fn open_active(
         segment if segment > base => u64::MAX,
         _ => 0,
     });
-    if end < synced {
+    if end < synced && guard::holds(Guard::CutBehindMark) {
         let what = match scan.bad {
             Some(_) => "a damaged batch before the point up to which the log was synced",
             None => "the file ends before the point up to which the log was synced",
@@ -223,7 +251,8 @@ fn open_active(
         return Err(Error::corrupt(&path, end, what));
     }
     if let Some(bad) = scan.bad {
-        if let Some(sound) = sound_batch_after(&*file, &path, bad, size, scan.next_offset)? {
+        let follows = sound_batch_after(&*file, &path, bad, size, scan.next_offset)?;
+        if let Some(sound) = follows.filter(|_| guard::holds(Guard::SoundBatchesFollow)) {
             let what = format!("a damaged batch, but a sound one follows at byte {sound}");
             return Err(Error::corrupt(&path, bad, what));
         }
@@ -231,6 +260,7 @@ fn open_active(
         file.truncate(bad).map_err(Error::io("truncate", &path))?;
     }
     // What is kept may never have been synced; it is acknowledged to readers from now on.
+    write_again(disk, &path, synced..end)?;
     file.sync().map_err(|source| Error::Sync {
         path: path.clone(),
         source,
@@ -245,6 +275,25 @@ fn open_active(
         file,
         path,
     })
+}
+
+/// Writes what stands in a file to where it stands. After a sync that failed, the kernel takes
+/// what it did not write for written, and no later sync would write it.
+fn write_again(disk: &dyn Disk, path: &Path, part: std::ops::Range<u64>) -> Result<(), Error> {
+    const CHUNK: usize = 1 << 20;
+    let file = disk
+        .open(path, Mode::Write)
+        .map_err(Error::io("open", path))?;
+    let mut chunk = Vec::new();
+    for position in part.clone().step_by(CHUNK) {
+        chunk.resize((part.end - position).min(CHUNK as u64) as usize, 0);
+        let read = file
+            .read_at(&mut chunk, position)
+            .map_err(Error::io("read", path))?;
+        file.write_at(&chunk[..read], position)
+            .map_err(Error::io("write", path))?;
+    }
+    Ok(())
 }
 
 /// Producer state: the newest snapshot, and every batch behind it.

@@ -43,7 +43,11 @@ impl Active {
             .open(&path, Mode::Append)
             .map_err(Error::io("create", &path))?;
         // A roll that failed half-way may have left one.
-        file.truncate(0).map_err(Error::io("truncate", &path))?;
+        if let Err(error) = file.truncate(0) {
+            // Nor may this one: the active segment goes on, and would end behind it.
+            let _ = disk.remove_file(&path);
+            return Err(Error::io("truncate", &path)(error));
+        }
         Ok(Active {
             base,
             next_offset: base,

@@ -19,6 +19,7 @@ use super::super::scan::{Holes, scan};
 use super::super::segment::{Closed, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, DiskFile, Mode};
+use crate::guard::{self, Guard};
 
 pub(super) const ASIDE: &str = "cleaned";
 const SWAP: &str = "swap";
@@ -72,7 +73,9 @@ pub(super) fn swap(
         &path.with_extension(ASIDE),
         &path.with_extension(SWAP),
     )?;
-    sync_folder(&**disk, path)?;
+    if guard::holds(Guard::SwapDurableFirst) {
+        sync_folder(&**disk, path)?;
+    }
     for segment in old {
         segment.give_up_name();
     }

@@ -1,0 +1,505 @@
+//! What clients, operators and fate do.
+
+use std::sync::{Arc, Mutex};
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+use super::about::About;
+use super::clients::{Member, Standing};
+use super::model::{Batch, BatchId, Checked, Place, Sender};
+use super::net::Ask;
+use super::plan::Step;
+use super::requests as ask;
+use super::world::{GROUPS, LONERS, World};
+use crate::clock::now_ms;
+use crate::{Error, housekeeping};
+
+const DAY_MS: u64 = 25 * 3600 * 1000;
+/// How far client's clocks are behind.
+const JITTER_MS: i64 = 50;
+
+impl World {
+    pub(super) fn step(&mut self) -> Checked {
+        let step = self.plan.next(&mut self.rng);
+        self.note(|_| format!("{step:?}"));
+        let wait = self.rng.random_range(0..200);
+        self.wait(wait);
+        match step {
+            Step::Sync => self.sync(),
+            Step::SyncMeanwhile => self.sync_meanwhile(),
+            Step::SyncMarks => self.keep(housekeeping::sync_marks)?,
+            Step::Tidy => self.tidy()?,
+            Step::Day => self.day()?,
+            Step::Audit => self.audit()?,
+            Step::FillDisk => {
+                let room = self.rng.random_range(0..2_000);
+                self.disk.fill_up_after(Some(room));
+            }
+            Step::FreeDisk => self.disk.fill_up_after(None),
+            Step::CrashSoon => {
+                let calls = self.rng.random_range(0..60);
+                self.disk.stop_after(Some(calls));
+            }
+            Step::Kill => return self.crash(false),
+            Step::LosePower => return self.crash(true),
+            Step::Stop => return self.stop(),
+            Step::Rot => return self.rot(),
+            Step::Tick => {
+                let wait = self.rng.random_range(0..4_000);
+                self.wait(wait);
+                self.server().coordinator.tick();
+            }
+            _ => {
+                if let Some(ask) = self.ask(step) {
+                    self.send(ask);
+                }
+            }
+        }
+        self.settle()
+    }
+
+    fn ask(&mut self, step: Step) -> Option<Ask> {
+        match step {
+            Step::Produce => self.produce(),
+            Step::ProducePlain => self.produce_plain(),
+            Step::RepeatAbandoned => self.repeat_abandoned(),
+            Step::NewEpoch => {
+                self.producer().next_epoch();
+                None
+            }
+            Step::NewProducer => {
+                let producer = self.rng.random_range(0..self.producers.len());
+                Some(self.init_producer_id(producer))
+            }
+            Step::Fetch => self.fetch(),
+            Step::ListOffsets => self.list_offsets(),
+            Step::DeleteRecords => self.delete_records(),
+            Step::CreateTopic => self.create_topic(),
+            Step::DeleteTopic => self.delete_topic(),
+            Step::Commit => self.commit(),
+            Step::FetchOffsets => Some(self.fetch_offsets()),
+            Step::ForgetOffsets => self.forget_offsets(),
+            Step::Join => self.join(),
+            Step::Heartbeat => self.heartbeat(),
+            Step::Leave => self.leave(),
+            _ => None,
+        }
+    }
+
+    /// What a thread of the syncer does.
+    fn sync(&mut self) {
+        let synced = self.server().syncer.turn();
+        self.note(|_| format!("  {}", if synced { "synced" } else { "nothing to sync" }));
+    }
+
+    fn sync_meanwhile(&mut self) {
+        let steps = [
+            Step::Produce,
+            Step::ProducePlain,
+            Step::Produce,
+            Step::Fetch,
+            Step::ListOffsets,
+            Step::DeleteRecords,
+            Step::DeleteTopic,
+            Step::Commit,
+            Step::FetchOffsets,
+        ];
+        // Together, so that a second one of the same kind does not know of the first.
+        let count = self.rng.random_range(1..4);
+        let chosen: Vec<_> = steps
+            .choose_multiple(&mut self.rng, count)
+            .copied()
+            .collect();
+        let asks: Vec<_> = chosen
+            .into_iter()
+            .filter_map(|step| self.ask(step))
+            .collect();
+        self.note(|_| {
+            let about: Vec<_> = asks.iter().map(|ask| &ask.about).collect();
+            format!("  meanwhile {about:?}")
+        });
+        let asks = Arc::new(Mutex::new(asks));
+        let (server, net, disk) = (self.server(), self.net.clone(), self.disk.clone());
+        let taken = asks.clone();
+        self.disk.during_next_sync(Some(Box::new(move || {
+            for ask in std::mem::take(&mut *taken.lock().unwrap()) {
+                net.send(&server, ask);
+                net.collect(&disk);
+            }
+        })));
+        self.sync();
+        self.disk.during_next_sync(None);
+        // There was no sync.
+        let left = std::mem::take(&mut *asks.lock().unwrap());
+        left.into_iter().for_each(|ask| self.send(ask));
+    }
+
+    /// What housekeeping does, and how it takes an error.
+    fn keep(
+        &mut self,
+        keep: impl FnOnce(&crate::server::Server) -> Result<(), Error>,
+    ) -> Checked<()> {
+        let failed = self.disk.failed_calls();
+        match keep(&self.server()) {
+            Err(error @ Error::Sync { .. }) => {
+                self.note(|_| format!("  {error}"));
+                self.server().syncer.fail(error);
+            }
+            Err(error) => {
+                self.note(|_| format!("  {error}"));
+                self.tolerate(error, failed)?;
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Retention deletes no more than it may, and what it deleted stays deleted.
+    fn tidy(&mut self) -> Checked {
+        let before = self.starts();
+        let mut done = false;
+        self.keep(|server| {
+            housekeeping::tidy(server)?;
+            done = true;
+            Ok(())
+        })?;
+        for ((place, start), (_, old_start)) in self.starts().into_iter().zip(before) {
+            if start > old_start {
+                self.check_retention(place, start)?;
+            }
+            if done && start > old_start && !self.disk.has_stopped() {
+                self.model.partition(place).confirm_deletion(start);
+            } else {
+                self.model.partition(place).begin_deletion(start);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a day without a word from it, a producer is forgotten, and so are its repetitions.
+    fn day(&mut self) -> Checked {
+        self.producers
+            .iter_mut()
+            .for_each(super::clients::Producer::forget);
+        self.wait(DAY_MS);
+        self.tidy()
+    }
+
+    fn producer(&mut self) -> &mut super::clients::Producer {
+        let number = self.rng.random_range(0..self.producers.len());
+        &mut self.producers[number]
+    }
+
+    /// A partition that clients know of.
+    fn place(&mut self) -> Option<Place> {
+        let topics: Vec<_> = self
+            .model
+            .topics
+            .iter()
+            .filter_map(|topic| topic.present)
+            .collect();
+        let incarnation = *topics.choose(&mut self.rng)?;
+        let partition = self.rng.random_range(0..self.plan.partitions);
+        Some(Place {
+            incarnation,
+            partition,
+        })
+    }
+
+    pub(super) fn name(&self, place: Place) -> &'static str {
+        let mut topics = self.model.topics.iter();
+        let topic = topics.find(|topic| topic.was_ever(place.incarnation));
+        topic.expect("places are of topics").name
+    }
+
+    pub(super) fn is_present(&self, place: Place) -> bool {
+        let mut topics = self.model.topics.iter();
+        topics.any(|topic| topic.present == Some(place.incarnation))
+    }
+
+    fn new_batch(
+        &mut self,
+        place: Place,
+        sender: impl FnOnce(BatchId, i32) -> Option<Sender>,
+    ) -> BatchId {
+        let id = self.model.batches.len();
+        let records = self.rng.random_range(1..=3);
+        let padding = self.rng.random_range(0..150);
+        let timestamp = now_ms() - self.rng.random_range(0..JITTER_MS);
+        let sender = sender(id, records);
+        self.model.batches.push(Batch {
+            place,
+            records,
+            timestamp,
+            sender,
+            bytes: ask::batch(id, records, padding, timestamp, sender),
+            at: None,
+            is_acknowledged: false,
+        });
+        id
+    }
+
+    fn send_batch(&mut self, id: BatchId, is_next: bool) -> Ask {
+        let batch = &self.model.batches[id];
+        let place = batch.place;
+        let is_fenced = batch.sender.is_some_and(|own| {
+            self.model.batches.iter().any(|other| {
+                let newer = |sender: Sender| sender.id == own.id && sender.epoch > own.epoch;
+                other.place == place && other.is_acknowledged && other.sender.is_some_and(newer)
+            })
+        });
+        let about = About::Produce {
+            batch: id,
+            is_next,
+            is_fenced,
+        };
+        let body = ask::produce(self.name(place), place.partition, &batch.bytes);
+        Ask::new(about, &body, ask::PRODUCE)
+    }
+
+    fn is_under_way(&self, id: BatchId) -> bool {
+        self.net
+            .is_waiting(|about| matches!(about, About::Produce { batch, .. } if *batch == id))
+    }
+
+    /// An idempotent producer sends again what nobody acknowledged, or something new.
+    fn produce(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let number = self.rng.random_range(0..self.producers.len());
+        let Some(identity) = self.producers[number].identity else {
+            return Some(self.init_producer_id(number));
+        };
+        let lane = self.producers[number].lanes.entry(place).or_default();
+        let mut lane = std::mem::take(lane);
+        let repeated = lane.to_repeat(|batch| self.is_under_way(batch));
+        let id = match repeated {
+            Some(id) => Some(id),
+            None if lane.is_full() => None,
+            None => {
+                let sender = |id, records| Some(lane.push(id, records, identity));
+                Some(self.new_batch(place, sender))
+            }
+        };
+        let ask = id.map(|id| {
+            let is_next = lane.some_acknowledged && lane.is_next(id);
+            self.send_batch(id, is_next)
+        });
+        self.producers[number].lanes.insert(place, lane);
+        ask
+    }
+
+    fn produce_plain(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let id = self.new_batch(place, |_, _| None);
+        Some(self.send_batch(id, false))
+    }
+
+    /// A repetition that comes late, after its producer went on under another epoch.
+    fn repeat_abandoned(&mut self) -> Option<Ask> {
+        let number = self.rng.random_range(0..self.producers.len());
+        let abandoned = &self.producers[number].abandoned;
+        let id = *abandoned.choose(&mut self.rng)?;
+        let place = self.model.batches[id].place;
+        self.is_present(place).then(|| self.send_batch(id, false))
+    }
+
+    fn init_producer_id(&mut self, producer: usize) -> Ask {
+        let about = About::ProducerId { producer };
+        Ask::new(about, &ask::init_producer_id(), ask::INIT_PRODUCER_ID)
+    }
+
+    fn fetch(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let shown = self.model.partition(place).shown();
+        let offset = self.rng.random_range(0..=shown + 2);
+        let max_bytes = self.rng.random_range(0..2_000);
+        let body = ask::fetch(self.name(place), place.partition, offset, max_bytes);
+        Some(Ask::new(About::Fetch { place, offset }, &body, ask::FETCH))
+    }
+
+    fn list_offsets(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let timestamp = match self.rng.random_range(0..3) {
+            0 => -1,
+            1 => -2,
+            _ => now_ms() - self.rng.random_range(0..10_000),
+        };
+        let about = About::ListOffsets {
+            place,
+            timestamp,
+            exactly: None,
+        };
+        let body = ask::list_offsets(self.name(place), place.partition, timestamp);
+        Some(Ask::new(about, &body, ask::LIST_OFFSETS))
+    }
+
+    fn delete_records(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let partition = self.model.partition(place);
+        let (start, shown) = (partition.start(), partition.shown());
+        let offset = self.rng.random_range(start..=shown.max(start));
+        self.model.partition(place).begin_deletion(offset);
+        let body = ask::delete_records(self.name(place), place.partition, offset);
+        Some(Ask::new(
+            About::DeleteRecords { place },
+            &body,
+            ask::DELETE_RECORDS,
+        ))
+    }
+
+    fn create_topic(&mut self) -> Option<Ask> {
+        let missing: Vec<_> = (0..self.model.topics.len())
+            .filter(|at| self.model.topics[*at].present.is_none())
+            .collect();
+        let at = *missing.choose(&mut self.rng)?;
+        let incarnation = self.model.incarnations;
+        self.model.incarnations += 1;
+        let topic = &mut self.model.topics[at];
+        topic.begin_creation(incarnation);
+        let body = ask::create_topic(topic.name, &self.plan);
+        Some(Ask::new(
+            About::CreateTopic { incarnation },
+            &body,
+            ask::CREATE_TOPICS,
+        ))
+    }
+
+    fn delete_topic(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let incarnation = place.incarnation;
+        let name = self.name(place);
+        let topics = self.model.topics.iter_mut();
+        for topic in topics.filter(|topic| topic.present == Some(incarnation)) {
+            topic.begin_deletion();
+        }
+        let body = ask::delete_topic(name);
+        Some(Ask::new(
+            About::DeleteTopic { incarnation },
+            &body,
+            ask::DELETE_TOPICS,
+        ))
+    }
+
+    fn commit(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let group = self.rng.random_range(0..GROUPS + LONERS);
+        let member = match self.members.get(group) {
+            Some(members) => {
+                let member = members.choose(&mut self.rng)?;
+                Some((member.id.clone(), member.generation()?))
+            }
+            None => None,
+        };
+        let versions = self.model.committed(group, place);
+        let offset = versions.next();
+        let version = versions.send(Some(offset));
+        let latest = self.model.generations.get(&group).copied();
+        let about = About::Commit {
+            group,
+            place,
+            version,
+            is_stale: member.as_ref().is_some_and(|(_, own)| latest > Some(*own)),
+        };
+        let member = member.as_ref().map(|(id, generation)| (&**id, *generation));
+        let body = ask::commit(group, member, (self.name(place), place.partition, offset));
+        Some(Ask::new(about, &body, ask::COMMIT))
+    }
+
+    pub(super) fn fetch_offsets(&mut self) -> Ask {
+        let group = self.rng.random_range(0..GROUPS + LONERS);
+        self.fetch_offsets_of(group)
+    }
+
+    pub(super) fn fetch_offsets_of(&mut self, group: usize) -> Ask {
+        let present = self.model.topics.iter().filter_map(|topic| topic.present);
+        let present: Vec<_> = present.collect();
+        let mut floors = Vec::new();
+        for incarnation in present {
+            for partition in 0..self.plan.partitions {
+                let place = Place {
+                    incarnation,
+                    partition,
+                };
+                floors.push((place, self.model.committed(group, place).floor()));
+            }
+        }
+        let wanted: Vec<_> = floors
+            .iter()
+            .map(|(place, _)| (self.name(*place), place.partition))
+            .collect();
+        let body = ask::fetch_offsets(group, &wanted);
+        Ask::new(
+            About::FetchOffsets { group, floors },
+            &body,
+            ask::FETCH_OFFSETS,
+        )
+    }
+
+    fn forget_offsets(&mut self) -> Option<Ask> {
+        let place = self.place()?;
+        let group = self.rng.random_range(0..GROUPS + LONERS);
+        let version = self.model.committed(group, place).send(None);
+        let about = About::ForgetOffsets {
+            group,
+            place,
+            version,
+        };
+        let body = ask::forget_offsets(group, self.name(place), place.partition);
+        Some(Ask::new(about, &body, ask::FORGET_OFFSETS))
+    }
+
+    fn member(&mut self) -> (usize, usize) {
+        let group = self.rng.random_range(0..GROUPS);
+        (group, self.rng.random_range(0..self.members[group].len()))
+    }
+
+    /// Somebody joins a group, or goes on with joining it.
+    fn join(&mut self) -> Option<Ask> {
+        let (group, member) = self.member();
+        let Member { id, standing } = self.members[group][member].clone();
+        match standing {
+            Standing::Asking => None,
+            Standing::Outside | Standing::In { .. } => {
+                self.members[group][member].standing = Standing::Asking;
+                let body = ask::join(group, &id);
+                Some(Ask::new(About::Join { group, member }, &body, ask::JOIN))
+            }
+            Standing::Joined {
+                generation,
+                members,
+            } => {
+                self.members[group][member].standing = Standing::Asking;
+                let about = About::SyncGroup {
+                    group,
+                    member,
+                    generation,
+                };
+                let body = ask::sync_group(group, &id, generation, &members);
+                Some(Ask::new(about, &body, ask::SYNC_GROUP))
+            }
+        }
+    }
+
+    fn heartbeat(&mut self) -> Option<Ask> {
+        let (group, member) = self.member();
+        let known = &self.members[group][member];
+        let body = ask::heartbeat(group, &known.id, known.generation()?);
+        Some(Ask::new(
+            About::Heartbeat { group, member },
+            &body,
+            ask::HEARTBEAT,
+        ))
+    }
+
+    fn leave(&mut self) -> Option<Ask> {
+        let (group, member) = self.member();
+        let known = std::mem::take(&mut self.members[group][member]);
+        if known.standing == Standing::Asking {
+            self.members[group][member] = known;
+            return None;
+        }
+        let body = ask::leave(group, &known.id);
+        Some(Ask::new(About::Leave { group }, &body, ask::LEAVE))
+    }
+}
