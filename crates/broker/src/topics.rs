@@ -5,6 +5,7 @@
 //! `deleted/`, so that a crash leaves either a whole topic or rubbish that the next open removes.
 
 pub(crate) mod config;
+mod description;
 mod name;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use config::{ConfigError, TopicConfig};
+pub(crate) use description::parse;
 pub(crate) use name::TopicName;
 use uuid::Uuid;
 
@@ -402,10 +404,7 @@ impl Topics {
         partitions: i32,
         config: &TopicConfig,
     ) -> Result<(), Error> {
-        let mut text = format!("name={name}\nid={id}\npartitions={partitions}\n");
-        for (key, value) in config.overrides() {
-            text += &format!("config.{key}={value}\n");
-        }
+        let text = description::write(name, id, partitions, config);
         file::replace(&*self.disk, &folder.join("topic"), text.as_bytes())
     }
 
@@ -425,25 +424,4 @@ impl Topics {
     fn deleted(&self) -> PathBuf {
         self.data.join("deleted")
     }
-}
-
-/// What [`Topics::save`] wrote.
-pub(crate) fn parse(text: &str) -> Option<(TopicName, Uuid, i32, TopicConfig)> {
-    let mut config = TopicConfig::default();
-    let (mut name, mut id, mut partitions) = (None, None, None);
-    for line in text.lines() {
-        let (key, value) = line.split_once('=')?;
-        match key {
-            "name" => name = TopicName::parse(value).ok(),
-            "id" => id = value.parse().ok(),
-            "partitions" => partitions = value.parse().ok(),
-            _ => config.set(key.strip_prefix("config.")?, value).ok()?,
-        }
-    }
-    Some((
-        name?,
-        id?,
-        partitions.filter(|count| (1..=MOST_PARTITIONS).contains(count))?,
-        config,
-    ))
 }

@@ -39,11 +39,6 @@ pub(crate) const NEW_REQUESTS: Difference = differs(
     "not listed",
     "listed",
 );
-pub(crate) const APPEND_TO_NUMBER: Difference = differs(
-    "a value is appended to a setting that is no list",
-    "None",
-    "InvalidConfig",
-);
 pub(crate) const OFFSETS_OF_A_LIVE_GROUP: Difference = differs(
     "offsets of a group with members are deleted, where none of them reads",
     "NonEmptyGroup",
@@ -65,11 +60,10 @@ pub(crate) const SMALL_SEGMENTS: Difference =
     differs("segment.bytes=1000 of a new topic", "None", "InvalidConfig");
 
 /// The whole list.
-pub const DIFFERENCES: [Difference; 9] = [
+pub const DIFFERENCES: [Difference; 8] = [
     TRANSACTIONS,
     NEW_GROUPS,
     NEW_REQUESTS,
-    APPEND_TO_NUMBER,
     OFFSETS_OF_A_LIVE_GROUP,
     RECOMPRESSION,
     RETENTION_DEFAULT,

@@ -175,23 +175,25 @@ pub(super) async fn alter(
     const SET: i8 = 0;
     const DELETE: i8 = 1;
     const APPEND: i8 = 2;
+    const SUBTRACT: i8 = 3;
     let mut responses = Vec::with_capacity(ask.resources.len());
     for resource in ask.resources {
         let changes = resource.configs;
+        let defaults = server.topics.defaults().clone();
         let change = move |config: &TopicConfig| {
             let mut config = config.clone();
             for change in &changes {
                 match (change.config_operation, &change.value) {
                     (SET, Some(value)) => config.set(&change.name, value)?,
                     (SET | DELETE, _) => config.unset(&change.name)?,
-                    // The only list there is has one possible member.
-                    (APPEND, Some(value)) => config.set(&change.name, value)?,
+                    (APPEND, Some(value)) => config.append(&change.name, value, &defaults)?,
+                    (SUBTRACT, Some(value)) => config.subtract(&change.name, value, &defaults)?,
                     (_, value) => {
                         let found = value
                             .as_ref()
                             .map(|value| value.to_string())
                             .unwrap_or_default();
-                        let must = "be set, deleted or appended to";
+                        let must = "be set, deleted, appended to or subtracted from";
                         return Err(ConfigError::Value {
                             key: change.name.to_string(),
                             found,

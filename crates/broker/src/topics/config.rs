@@ -189,6 +189,52 @@ impl TopicConfig {
         Ok(())
     }
 
+    /// Adds what `value` lists to a setting that is a list.
+    pub(crate) fn append(
+        &mut self,
+        key: &str,
+        value: &str,
+        defaults: &TopicDefaults,
+    ) -> Result<(), ConfigError> {
+        let mut members = self.members(key, value, defaults)?;
+        for member in list(value) {
+            if !members.iter().any(|there| there == member) {
+                members.push(member.to_owned());
+            }
+        }
+        self.set(key, &members.join(","))
+    }
+
+    /// Takes what `value` lists from a setting that is a list.
+    pub(crate) fn subtract(
+        &mut self,
+        key: &str,
+        value: &str,
+        defaults: &TopicDefaults,
+    ) -> Result<(), ConfigError> {
+        let mut members = self.members(key, value, defaults)?;
+        members.retain(|there| !list(value).any(|member| member == there));
+        self.set(key, &members.join(","))
+    }
+
+    fn members(
+        &self,
+        key: &str,
+        value: &str,
+        defaults: &TopicDefaults,
+    ) -> Result<Vec<String>, ConfigError> {
+        let setting = setting(key)?;
+        if !matches!(setting.kind, Kind::List) {
+            return Err(ConfigError::Value {
+                key: key.into(),
+                found: value.into(),
+                must: "be set as a whole, for it is no list",
+            });
+        }
+        let (members, _) = self.get(setting, defaults);
+        Ok(list(&members).map(str::to_owned).collect())
+    }
+
     /// Back to the default.
     pub(crate) fn unset(&mut self, key: &str) -> Result<(), ConfigError> {
         self.0.remove(setting(key)?.key);
@@ -289,6 +335,21 @@ mod tests {
                 (settings.deletes, settings.compaction.is_some()),
                 (deletes, compacts)
             );
+        }
+        config
+            .append("cleanup.policy", "compact", &defaults)
+            .unwrap();
+        config
+            .append("cleanup.policy", "compact", &defaults)
+            .unwrap();
+        config
+            .subtract("cleanup.policy", "delete", &defaults)
+            .unwrap();
+        let overrides: Vec<_> = config.overrides().collect();
+        assert_eq!(overrides, [("cleanup.policy", "compact")]);
+        for key in ["cleanup.policy", "retention.ms"] {
+            let emptied = config.subtract(key, "compact", &defaults);
+            assert!(matches!(emptied, Err(ConfigError::Value { .. })), "{key}");
         }
         assert!(config.set("min.cleanable.dirty.ratio", "NaN").is_err());
         assert!(matches!(

@@ -49,6 +49,7 @@ async fn embedded() -> Vec<Outcome> {
     let folder = tempfile::TempDir::new().unwrap();
     let mut config = BrokerConfig::new(folder.path().join("log"));
     config.bind.set_port(0);
+    config.compaction_interval = std::time::Duration::from_millis(200);
     let broker = Broker::open(config.clone()).await.unwrap().start();
     config.bind = broker.local_addr();
     let bootstrap = broker.bootstrap();
