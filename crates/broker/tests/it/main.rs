@@ -5,6 +5,7 @@
 
 mod admin;
 mod client;
+mod compaction;
 mod consume;
 mod crash;
 mod inspect;
