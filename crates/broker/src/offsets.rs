@@ -4,33 +4,23 @@
 //! record. It is never read while the broker runs. Each folder below `offsets/` is one edition of
 //! it; a smaller edition is written aside, with what still counts, and then takes its place.
 
+mod edition;
 mod entry;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use edition::Editions;
 pub(crate) use entry::{Committed, Key};
 
-use crate::batch::{self, HEADER, Header, NewRecord, Records};
 use crate::file::Disk;
-use crate::log::{AppendError, LogSettings};
+use crate::log::AppendError;
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
 
-const SETTINGS: LogSettings = LogSettings {
-    segment_bytes: 64 << 20,
-    segment_ms: i64::MAX,
-    deletes: false,
-    retention_ms: -1,
-    retention_bytes: -1,
-    compaction: None,
-    append_time: false,
-};
 /// A log below this size is left as it is.
 const WORTH_COMPACTING: u64 = 8 << 20;
-/// Records of one batch when an edition is written.
-const BATCH: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Offsets {
@@ -69,25 +59,14 @@ impl Offsets {
         disk.create_dir(&folder)
             .map_err(Error::io("create", &folder))?;
         disk.sync_dir(data).map_err(Error::io("sync", data))?;
-        let names = disk.list(&folder).map_err(Error::io("list", &folder))?;
-        let edition = names
-            .iter()
-            .filter_map(|name| name.parse::<u64>().ok())
-            .max();
-        for name in names
-            .iter()
-            .filter(|name| Some(name.as_str()) != edition.map(|n| n.to_string()).as_deref())
-        {
-            let path = folder.join(name);
-            disk.remove_dir(&path).map_err(Error::io("remove", &path))?;
-        }
-        let edition = edition.unwrap_or(0);
-        let current = folder.join(edition.to_string());
-        disk.create_dir(&current)
-            .map_err(Error::io("create", &current))?;
-        disk.sync_dir(&folder).map_err(Error::io("sync", &folder))?;
-        let log = Arc::new(Partition::open(&disk, &current, mode, clean, now_ms)?);
-        let by_key = read_all(&log)?;
+        let editions = Editions {
+            disk: &disk,
+            folder: &folder,
+            mode,
+        };
+        let (edition, log) = editions.open_newest(clean, now_ms)?;
+        let log = Arc::new(log);
+        let by_key = edition::read_all(&log)?;
         let offsets = Offsets {
             disk,
             folder,
@@ -154,7 +133,7 @@ impl Offsets {
     ) -> Result<Pending, AppendError> {
         let mut state = self.state();
         if !entries.is_empty() {
-            append(&state.log, &entries, now_ms)?;
+            edition::append(&state.log, &entries, now_ms)?;
         }
         for (key, committed) in entries {
             match committed {
@@ -206,53 +185,20 @@ impl Offsets {
         if bytes < WORTH_COMPACTING || bytes < 4 * state.first_bytes {
             return Ok(());
         }
-        let edition = state.edition + 1;
-        let aside = self.folder.join(format!("{edition}.new"));
-        match self.disk.remove_dir(&aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &aside)(error));
-            }
-            _ => {}
-        }
-        self.disk
-            .create_dir(&aside)
-            .map_err(Error::io("create", &aside))?;
-        let log = Partition::open(&self.disk, &aside, self.mode, false, now_ms)?;
-        let entries: Vec<_> = state
-            .by_key
-            .iter()
-            .map(|(key, committed)| (key.clone(), Some(committed.clone())))
-            .collect();
-        for part in entries.chunks(BATCH) {
-            append(&log, part, now_ms).map_err(|error| Error::Io {
-                doing: "write",
-                path: aside.clone(),
-                source: std::io::Error::other(format!("{error:?}")),
-            })?;
-        }
-        log.close()?;
-        drop(log);
-        let current = self.folder.join(edition.to_string());
-        self.disk
-            .rename(&aside, &current)
-            .map_err(Error::io("name", &current))?;
-        self.disk
-            .sync_dir(&self.folder)
-            .map_err(Error::io("sync", &self.folder))?;
+        let editions = Editions {
+            disk: &self.disk,
+            folder: &self.folder,
+            mode: self.mode,
+        };
+        let log = Arc::new(editions.write(state.edition + 1, &state.by_key, now_ms)?);
         // Those who wait for the old edition go on doing so: it is still synced, if nameless.
-        let log = Arc::new(Partition::open(
-            &self.disk, &current, self.mode, true, now_ms,
-        )?);
         let old = std::mem::replace(&mut state.log, log);
         old.set_deleted();
-        let path = self.folder.join(state.edition.to_string());
-        self.disk
-            .remove_dir(&path)
-            .map_err(Error::io("remove", &path))?;
-        state.edition = edition;
+        let old = state.edition;
+        state.edition += 1;
         let bytes = state.log.log().bytes();
         state.first_bytes = bytes;
-        Ok(())
+        editions.remove(old)
     }
 
     /// The log as it is now, to sync or close.
@@ -267,62 +213,6 @@ impl State {
         Pending {
             log: self.log.clone(),
             until,
-        }
-    }
-}
-
-fn append(
-    log: &Partition,
-    entries: &[(Key, Option<Committed>)],
-    now_ms: i64,
-) -> Result<(), AppendError> {
-    let encoded: Vec<_> = entries
-        .iter()
-        .map(|(key, committed)| (key.encode(), committed.as_ref().map(Committed::encode)))
-        .collect();
-    let records: Vec<_> = encoded
-        .iter()
-        .map(|(key, value)| NewRecord {
-            key,
-            value: value.as_deref(),
-        })
-        .collect();
-    let batch = batch::build(&records, now_ms);
-    let header = Header::parse(&batch).expect("a batch that was just built has a header");
-    log.append(&batch, header, &SETTINGS, now_ms)?;
-    Ok(())
-}
-
-/// Reads the whole log into a map.
-fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Error> {
-    let mut by_key = BTreeMap::new();
-    let mut offset = log.log().start_offset();
-    let io = |error| Error::io("read", log.folder())(error);
-    loop {
-        let Ok(Some(place)) = log.log().locate(offset) else {
-            return Ok(by_key);
-        };
-        let bytes = place.read(offset, 1 << 20, true).map_err(io)?;
-        let mut rest = &bytes[..];
-        if rest.is_empty() {
-            return Err(Error::corrupt(
-                log.folder(),
-                0,
-                format!("nothing can be read at offset {offset}"),
-            ));
-        }
-        while let Some(header) = Header::parse(rest) {
-            for record in Records::new(&header, &rest[HEADER..header.size]).flatten() {
-                let Some(key) = record.key.and_then(Key::decode) else {
-                    continue;
-                };
-                match record.value.and_then(Committed::decode) {
-                    Some(committed) => by_key.insert(key, committed),
-                    None => by_key.remove(&key),
-                };
-            }
-            offset = header.next_offset();
-            rest = &rest[header.size..];
         }
     }
 }
