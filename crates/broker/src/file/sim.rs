@@ -124,6 +124,11 @@ impl SimDisk {
         state.hand_over(tree)
     }
 
+    /// Another disk that holds the same, synced or not; this one goes on.
+    pub(crate) fn copy(&self) -> SimDisk {
+        SimDisk::holding(self.state().tree.copy(), Fate::new(0))
+    }
+
     /// What the next process finds after the one that used the disk was killed. Nothing can be
     /// done to this disk, or to files of it that are open, any more.
     pub(crate) fn kill(&self) -> SimDisk {

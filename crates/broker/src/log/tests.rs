@@ -1,9 +1,12 @@
-//! Recovery, roll, retention and look-ups, on a disk that forgets.
+//! Recovery, roll and reads, on a disk that forgets.
+
+mod full_disk;
+mod retention;
+mod times;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::read::Found;
 use super::*;
 use crate::batch::{self, NewRecord};
 use crate::file::sim::SimDisk;
@@ -325,34 +328,6 @@ fn retention_by_time_and_size_and_deletion_survive_a_power_loss() {
         200,
         "offsets are never given again"
     );
-}
-
-#[test]
-fn times_are_found_exactly() {
-    let disk = new_disk();
-    let partition = open(&disk).unwrap();
-    // One step back: the log is not sorted by time.
-    let times: Vec<i64> = (0..100)
-        .map(|i| 1_000 + i * 10 - if i % 7 == 3 { 25 } else { 0 })
-        .collect();
-    for time in &times {
-        append(&partition, *time);
-    }
-    partition.sync().unwrap();
-    let find = |timestamp: i64| {
-        let places = partition.log().locate_time(timestamp);
-        places
-            .into_iter()
-            .find_map(|place| place.find_time(timestamp).unwrap())
-    };
-    for wanted in 900..2_100 {
-        let first = times.iter().position(|time| *time >= wanted);
-        let first = first.map(|i| Found {
-            offset: i as i64 * 2,
-            timestamp: times[i],
-        });
-        assert_eq!(find(wanted), first, "time {wanted}");
-    }
 }
 
 #[test]

@@ -202,7 +202,7 @@ proptest! {
             partition = open(&again).unwrap();
             prop_assert_eq!(read(&partition), log.clone());
             prop_assert_eq!(active_base(&partition), until);
-            partition = open(&disk.kill()).unwrap();
+            partition = open(&disk.copy()).unwrap();
             drop(partition);
             partition = open(&disk).unwrap();
         }
@@ -235,7 +235,7 @@ fn a_pass_that_is_interrupted_anywhere_loses_nothing() {
     drop(partition);
     let mut seen_before = false;
     for calls in 0.. {
-        let disk = disk.kill();
+        let disk = disk.copy();
         let partition = open(&disk).unwrap();
         disk.stop_after(Some(calls));
         let compacted = compact(&partition, 100, 0);
@@ -254,13 +254,13 @@ fn a_pass_that_is_interrupted_anywhere_loses_nothing() {
         };
         check(&partition, "at once");
         for (what, again) in [
-            ("killed", disk.kill()),
+            ("killed", disk.copy()),
             ("power lost", disk.after_power_loss(0)),
             ("power lost, some written", disk.after_power_loss(300)),
         ] {
             // It is interrupted again while it is opened.
             for more in (0..).take_while(|_| what == "killed") {
-                let again = again.kill();
+                let again = again.copy();
                 again.stop_after(Some(more));
                 let opened = open(&again);
                 if !again.has_stopped() {
