@@ -302,4 +302,40 @@ mod tests {
         );
         assert_eq!(again.unwrap().of_group("g").0, before);
     }
+
+    #[test]
+    fn a_full_disk_refuses_commits_and_forgets_none() {
+        let disk = SimDisk::default();
+        let open = |disk: &SimDisk| {
+            let disk = Arc::new(disk.clone());
+            Offsets::open(disk, Path::new("d"), SyncMode::Group, false, 0).unwrap()
+        };
+        let offsets = open(&disk);
+        let commit = |offset: i64, metadata: &str| {
+            let committed = Committed {
+                metadata: metadata.to_owned(),
+                ..at(offset)
+            };
+            let pending = offsets.commit(vec![(key("g", 0), committed)], 0)?;
+            pending.log.sync().unwrap();
+            Ok::<_, AppendError>(())
+        };
+        let padding = "x".repeat(100_000);
+        for round in 0..100 {
+            commit(round, &padding).unwrap();
+        }
+        disk.fill_up_after(Some(60));
+        assert!(matches!(commit(100, "m"), Err(AppendError::Disk(_))));
+        let all = |offsets: &Offsets| offsets.of_group("g").0[0].1.offset;
+        assert_eq!(all(&offsets), 99);
+        // A smaller edition would make room, but it does not fit itself.
+        assert!(matches!(offsets.compact_if_worth(0), Err(Error::Io { .. })));
+        assert_eq!(disk.list(Path::new("d/offsets")).unwrap(), ["0"]);
+        disk.fill_up_after(None);
+        commit(101, "m").unwrap();
+        assert_eq!(all(&open(&disk.after_power_loss(0))), 101);
+        offsets.compact_if_worth(0).unwrap();
+        assert_eq!(disk.list(Path::new("d/offsets")).unwrap(), ["1"]);
+        assert_eq!(all(&open(&disk.after_power_loss(0))), 101);
+    }
 }

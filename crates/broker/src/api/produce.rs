@@ -107,7 +107,14 @@ async fn append(
         .clone();
     let (settings, now) = (topic.log_settings, now_ms());
     let keyed = settings.compaction.is_some();
-    let header = batch::check(&bytes, topic.max_message_bytes, keyed).map_err(refuse)?;
+    let largest = topic.max_message_bytes;
+    let checked = if batch::takes_long_to_check(&bytes) {
+        let bytes = bytes.clone();
+        blocking(move || batch::check(&bytes, largest, keyed)).await
+    } else {
+        batch::check(&bytes, largest, keyed)
+    };
+    let header = checked.map_err(refuse)?;
     if partition.log().is_full(bytes.len(), &settings, now) {
         // A roll waits for the disk, which is not to be done here. Should another producer fill
         // the new segment before this one gets to it, the append rolls once more by itself.

@@ -2,7 +2,7 @@
 //!
 //! | producer known | epoch | sequence | verdict |
 //! |---|---|---|---|
-//! | no | any | any | append (its state may have expired) |
+//! | no | any | any | append (its state may have expired; UNKNOWN_PRODUCER_ID is not given any more) |
 //! | yes | older | any | fenced |
 //! | yes | newer | 0 | append |
 //! | yes | newer | other | out of order |
@@ -277,8 +277,32 @@ mod tests {
             Producers::decode(&producers.encode()),
             Some(producers.clone())
         );
+        producers.expire(1);
+        assert_eq!(producers.judge(&sent(7, 3, 13, 1, 0)), Verdict::OutOfOrder);
         producers.expire(2);
         assert_eq!(producers, Producers::default());
+        assert_eq!(
+            producers.judge(&sent(7, 3, 13, 1, 0)),
+            Verdict::Append,
+            "Kafka takes any sequence of a producer that it does not know"
+        );
+    }
+
+    #[test]
+    fn a_bumped_epoch_forgets_the_batches_of_the_old_one() {
+        let mut producers = Producers::default();
+        producers.note(&sent(7, 0, 0, 2, 0), 0);
+        producers.note(&sent(7, 1, 0, 1, 2), 0);
+        assert_eq!(producers.judge(&sent(7, 0, 0, 2, 0)), Verdict::Fenced);
+        assert_eq!(producers.judge(&sent(7, 1, 0, 2, 0)), Verdict::OutOfOrder);
+        assert_eq!(
+            producers.judge(&sent(7, 1, 0, 1, 0)),
+            Verdict::Duplicate {
+                offset: 2,
+                next_offset: 3
+            }
+        );
+        assert_eq!(producers.judge(&sent(7, 1, 1, 1, 3)), Verdict::Append);
     }
 
     #[test]
