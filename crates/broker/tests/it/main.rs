@@ -8,6 +8,7 @@ mod client;
 mod compaction;
 mod consume;
 mod crash;
+mod full_disk;
 mod inspect;
 mod produce;
 mod raw;
