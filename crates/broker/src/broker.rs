@@ -16,6 +16,7 @@ use crate::folder::Folder;
 use crate::housekeeping::{self, Door};
 use crate::offsets::Offsets;
 use crate::producer_ids::ProducerIds;
+use crate::server::frame::RequestMemory;
 use crate::server::{self, Admission, Server};
 use crate::stats::{self, Counters};
 use crate::syncer::Syncer;
@@ -299,7 +300,7 @@ impl Stores {
             syncer,
             admission: Arc::new(Admission::new(&config.limits, counters.clone())),
             counters,
-            request_memory: Arc::new(Semaphore::new(config.limits.request_memory_bytes)),
+            request_memory: RequestMemory::new(config.limits.request_memory_bytes),
             fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
             config,
         })

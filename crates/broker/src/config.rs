@@ -101,7 +101,8 @@ pub struct Limits {
     /// The longest request, bytes. A longer one closes its connection. Default: 100 MiB.
     pub request_bytes: usize,
     /// Bytes of requests held in memory at once, over all connections; when used up, reading
-    /// waits. At least `request_bytes`. Default: 256 MiB.
+    /// waits. Half of it is for requests above 1 MiB, so it is at least twice `request_bytes`.
+    /// Default: 256 MiB.
     pub request_memory_bytes: usize,
     /// The most that one fetch is answered with, whatever it asks for, except that one batch is
     /// always given whole. Default: 50 MiB.
@@ -116,6 +117,10 @@ pub struct Limits {
     /// A peer that neither goes on with a request it began nor takes any of its answer for so
     /// long is closed. Default: 30 s.
     pub stalled: Duration,
+    /// A peer that sends a request or takes an answer more slowly than this, on the whole and
+    /// after `stalled`, is closed: what it holds of the memory is others' too. Bytes per second,
+    /// > 0. Default: 64 KiB.
+    pub slowest_bytes_per_second: usize,
     /// How long a stop waits for answers that are under way. Default: 5 s.
     pub drain: Duration,
 }
@@ -203,7 +208,8 @@ impl BrokerConfig {
             (
                 "limits.request_memory_bytes",
                 limits.request_memory_bytes.to_string(),
-                (limits.request_bytes..=u32::MAX as usize).contains(&limits.request_memory_bytes),
+                (2 * limits.request_bytes..=u32::MAX as usize)
+                    .contains(&limits.request_memory_bytes),
             ),
             (
                 "limits.fetch_bytes",
@@ -214,6 +220,11 @@ impl BrokerConfig {
                 "limits.fetch_memory_bytes",
                 limits.fetch_memory_bytes.to_string(),
                 (1..=u32::MAX as usize).contains(&limits.fetch_memory_bytes),
+            ),
+            (
+                "limits.slowest_bytes_per_second",
+                limits.slowest_bytes_per_second.to_string(),
+                limits.slowest_bytes_per_second > 0,
             ),
             (
                 "limits.pipelined_requests",
@@ -268,6 +279,7 @@ impl Default for Limits {
             pipelined_requests: 64,
             idle: Duration::from_secs(600),
             stalled: Duration::from_secs(30),
+            slowest_bytes_per_second: 64 << 10,
             drain: Duration::from_secs(5),
         }
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use admission::Admission;
 pub(crate) use connection::{Answer, Frame, Peer};
+use frame::RequestMemory;
 
 use crate::BrokerConfig;
 use crate::config::Advertised;
@@ -45,7 +46,7 @@ pub(crate) struct Server {
     pub(crate) counters: Arc<Counters>,
     pub(crate) admission: Arc<Admission>,
     /// Bytes of requests that may still be read.
-    pub(crate) request_memory: Arc<Semaphore>,
+    pub(crate) request_memory: RequestMemory,
     /// Bytes of records that may still be fetched.
     pub(crate) fetch_memory: Arc<Semaphore>,
 }

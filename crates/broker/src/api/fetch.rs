@@ -24,6 +24,10 @@ use crate::server::{Answer, Server};
 /// Longer than any client waits in earnest; it bounds what is held for one that went away.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// One answer holds no more than this part of the memory for all, or a few slow readers would
+/// hold up everybody.
+const SHARE: usize = 8;
+
 /// One partition that is asked for.
 #[derive(Clone)]
 struct Wanted {
@@ -91,7 +95,8 @@ async fn wait(
     let least = usize::try_from(ask.min_bytes).unwrap_or(0);
     let most = usize::try_from(ask.max_bytes)
         .unwrap_or(0)
-        .min(server.config.limits.fetch_bytes);
+        .min(server.config.limits.fetch_bytes)
+        .min(server.config.limits.fetch_memory_bytes / SHARE);
     let mut watches: Vec<watch::Receiver<i64>> = Vec::new();
     loop {
         // Watched before it is looked at, so that nothing comes in between unseen.

@@ -18,9 +18,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::frame::{self, FrameError, FrameLimits};
+use super::frame::{self, FrameError, FrameLimits, Pace};
 use super::{Server, told};
 use crate::api;
 
@@ -79,7 +79,7 @@ async fn read_requests(
     let limits = FrameLimits {
         longest: limits.request_bytes,
         idle: limits.idle,
-        stalled: limits.stalled,
+        pace: pace(server),
         memory: server.request_memory.clone(),
     };
     let refused = |reason: &dyn std::fmt::Display| {
@@ -122,7 +122,7 @@ async fn write_answers(
         if frame.bytes.is_empty() {
             return;
         }
-        if let Err(error) = write(&mut to, &frame.bytes, server.config.limits.stalled).await {
+        if let Err(error) = write(&mut to, &frame.bytes, pace(server)).await {
             if error.kind() == io::ErrorKind::TimedOut {
                 tracing::warn!("a connection is closed because its peer does not read");
             }
@@ -135,14 +135,19 @@ async fn write_answers(
     }
 }
 
-/// Writes all bytes to a peer that takes some of them every now and then.
-async fn write(
-    to: &mut (impl AsyncWrite + Unpin),
-    mut bytes: &[u8],
-    stalled: Duration,
-) -> io::Result<()> {
+fn pace(server: &Server) -> Pace {
+    Pace {
+        stalled: server.config.limits.stalled,
+        bytes_per_second: server.config.limits.slowest_bytes_per_second,
+    }
+}
+
+/// Writes all bytes to a peer that takes some of them every now and then, and all of them in time.
+async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], pace: Pace) -> io::Result<()> {
+    let in_time = Instant::now() + pace.time_for(bytes.len());
     while !bytes.is_empty() {
-        let written = timeout(stalled, to.write(bytes))
+        let until = in_time.min(Instant::now() + pace.stalled);
+        let written = timeout_at(until, to.write(bytes))
             .await
             .map_err(|_| io::ErrorKind::TimedOut)??;
         if written == 0 {

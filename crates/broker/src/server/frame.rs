@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 /// Memory is taken as bytes arrive, in steps of this, and not because a length promises them.
 const STEP: usize = 1 << 20;
-/// Requests below this do not count towards the memory limit; connections bound them.
+/// The beginning of a request, which does not count towards the memory limit; connections bound
+/// it. Who promises more has to send this much before anything is set aside for it.
 const SMALL: usize = 16 << 10;
 
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) enum FrameError {
     Idle,
     #[error("a request was begun and not finished")]
     Stalled,
+    #[error("the first {size} bytes of a request came too slowly")]
+    Slow { size: usize },
     #[error("a request of {length} bytes is longer than {limit}{}", foreign(*.length))]
     TooLong { length: u32, limit: usize },
     #[error("a request of {length} bytes is too short to be one")]
@@ -57,8 +60,47 @@ fn foreign(length: u32) -> &'static str {
 pub(crate) struct FrameLimits {
     pub(crate) longest: usize,
     pub(crate) idle: Duration,
+    pub(crate) pace: Pace,
+    pub(crate) memory: RequestMemory,
+}
+
+/// The least speed of a peer, after what it may stall.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
     pub(crate) stalled: Duration,
-    pub(crate) memory: Arc<Semaphore>,
+    pub(crate) bytes_per_second: usize,
+}
+
+impl Pace {
+    /// The time that so many bytes may take.
+    pub(crate) fn time_for(&self, bytes: usize) -> Duration {
+        self.stalled + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64)
+    }
+}
+
+/// Bytes of requests that may still be read. Half of it is for ordinary ones, so that a few large
+/// ones that come slowly hold up nobody but each other.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestMemory {
+    ordinary: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl RequestMemory {
+    pub(crate) fn new(bytes: usize) -> RequestMemory {
+        RequestMemory {
+            ordinary: Arc::new(Semaphore::new(bytes / 2)),
+            large: Arc::new(Semaphore::new(bytes - bytes / 2)),
+        }
+    }
+
+    async fn take(&self, length: u32) -> Option<OwnedSemaphorePermit> {
+        let pool = match length as usize > STEP {
+            true => &self.large,
+            false => &self.ordinary,
+        };
+        pool.clone().acquire_many_owned(length).await.ok()
+    }
 }
 
 /// Reads one request.
@@ -74,7 +116,7 @@ pub(crate) async fn read(
         return Err(FrameError::Closed);
     }
     let rest = from.read_exact(&mut length[first..]);
-    timeout(limits.stalled, rest)
+    timeout(limits.pace.stalled, rest)
         .await
         .map_err(|_| FrameError::Stalled)?
         .map_err(closed)?;
@@ -90,54 +132,56 @@ pub(crate) async fn read(
     if size < 8 {
         return Err(FrameError::TooShort { length });
     }
+    let mut bytes = BytesMut::with_capacity(size.min(SMALL));
+    fill_in_time(from, &mut bytes, size.min(SMALL), limits).await?;
     let memory = match size > SMALL {
-        true => limits.memory.clone().acquire_many_owned(length).await.ok(),
+        true => limits.memory.take(length).await,
         false => None,
     };
-    let mut bytes = BytesMut::with_capacity(size.min(STEP));
-    while bytes.len() < size {
-        let missing = size - bytes.len();
-        bytes.reserve(missing.min(STEP));
-        let read = from
-            .take(missing as u64)
-            .read_buf_into(&mut bytes, limits.stalled)
-            .await?;
-        if read == 0 {
-            return Err(FrameError::Closed);
-        }
-    }
+    fill_in_time(from, &mut bytes, size, limits).await?;
     Ok(RequestFrame {
         bytes: bytes.freeze(),
         memory,
     })
 }
 
+async fn fill_in_time(
+    from: &mut (impl AsyncRead + Unpin),
+    bytes: &mut BytesMut,
+    size: usize,
+    limits: &FrameLimits,
+) -> Result<(), FrameError> {
+    let time = limits.pace.time_for(size - bytes.len());
+    timeout(time, fill(from, bytes, size, limits))
+        .await
+        .map_err(|_| FrameError::Slow { size })?
+}
+
+/// Reads until there are `size` bytes, from a peer that sends some of them every now and then.
+async fn fill(
+    from: &mut (impl AsyncRead + Unpin),
+    bytes: &mut BytesMut,
+    size: usize,
+    limits: &FrameLimits,
+) -> Result<(), FrameError> {
+    while bytes.len() < size {
+        let missing = size - bytes.len();
+        bytes.reserve(missing.min(STEP));
+        let mut rest = (&mut *from).take(missing as u64);
+        let read = timeout(limits.pace.stalled, rest.read_buf(bytes))
+            .await
+            .map_err(|_| FrameError::Stalled)??;
+        if read == 0 {
+            return Err(FrameError::Closed);
+        }
+    }
+    Ok(())
+}
+
 fn closed(error: io::Error) -> FrameError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => FrameError::Closed,
         _ => FrameError::Io(error),
-    }
-}
-
-/// A read that gives up on a peer that stalls.
-trait ReadBufInto {
-    async fn read_buf_into(
-        self,
-        into: &mut BytesMut,
-        stalled: Duration,
-    ) -> Result<usize, FrameError>;
-}
-
-impl<R: AsyncRead + Unpin> ReadBufInto for tokio::io::Take<R> {
-    async fn read_buf_into(
-        mut self,
-        into: &mut BytesMut,
-        stalled: Duration,
-    ) -> Result<usize, FrameError> {
-        let read = timeout(stalled, self.read_buf(into))
-            .await
-            .map_err(|_| FrameError::Stalled)?;
-        Ok(read?)
     }
 }
 
@@ -149,8 +193,11 @@ mod tests {
         FrameLimits {
             longest: 1 << 20,
             idle: Duration::from_secs(5),
-            stalled: Duration::from_millis(50),
-            memory: Arc::new(Semaphore::new(1 << 20)),
+            pace: Pace {
+                stalled: Duration::from_millis(50),
+                bytes_per_second: 1 << 20,
+            },
+            memory: RequestMemory::new(4 << 20),
         }
     }
 
@@ -197,5 +244,27 @@ mod tests {
             Err(FrameError::Stalled)
         ));
         drop(ours);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_only_trickles_is_given_up() {
+        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        let trickle = tokio::spawn(async move {
+            let mut sent = 0;
+            let mut wire: &[u8] = &(1u32 << 20).to_be_bytes();
+            while tokio::io::AsyncWriteExt::write_all(&mut ours, wire)
+                .await
+                .is_ok()
+            {
+                sent += wire.len();
+                wire = &[0; 40];
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            sent
+        });
+        let given_up = read(&mut theirs, &limits()).await;
+        assert!(matches!(given_up, Err(FrameError::Slow { size: SMALL })));
+        drop(theirs);
+        assert!(trickle.await.unwrap() < 1 << 17);
     }
 }

@@ -10,6 +10,7 @@ mod consume;
 mod crash;
 mod full_disk;
 mod inspect;
+mod limits;
 mod produce;
 mod raw;
 mod restart;

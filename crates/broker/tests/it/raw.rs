@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::{send, start, start_with};
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -15,7 +15,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// A request with the old header: key, version, correlation id, no client.
-fn request(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+pub(crate) fn request(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(((body.len() + 10) as u32).to_be_bytes());
     bytes.extend(key.to_be_bytes());
@@ -27,7 +27,7 @@ fn request(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
 }
 
 /// The next answer behind its length and correlation id; `None` when the broker closed.
-fn answer(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) fn answer(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length) {
         Ok(()) => {}
@@ -62,10 +62,18 @@ async fn nonsense_closes_its_connection_and_disturbs_nobody() {
     let asked = tokio::task::spawn_blocking(move || {
         let huge_array = request(3, 1, &[0x7f, 0xff, 0xff, 0xff, 0, 1, b'x']);
         let huge_string = request(3, 1, &[0, 0, 0, 1, 0x7f, 0xff, b'x']);
-        let cases: [(&str, Vec<u8>); 9] = [
+        let cases: [(&str, Vec<u8>); 11] = [
             ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
             ("TLS", vec![0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3]),
+            (
+                "random bytes",
+                (0..200u8).map(|i| i.wrapping_mul(151) ^ 0x5a).collect(),
+            ),
             ("a length below zero", vec![0xff; 12]),
+            (
+                "one byte too long",
+                (100 * 1024 * 1024 + 1u32).to_be_bytes().to_vec(),
+            ),
             ("a length of nothing", vec![0, 0, 0, 0, 0, 0, 0, 0]),
             ("an unknown request", request(999, 0, &[])),
             ("an unknown version", request(3, 99, &[])),
@@ -82,7 +90,7 @@ async fn nonsense_closes_its_connection_and_disturbs_nobody() {
     });
     asked.await.unwrap();
     assert_eq!(send(&producer, "t", 0, "k", "v").await.1, 0);
-    assert!(street.broker.monitor().stats().requests_refused >= 9);
+    assert!(street.broker.monitor().stats().requests_refused >= 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +174,7 @@ async fn a_corrupt_batch_is_refused_and_not_stored() {
 }
 
 /// The body of a produce request, version 3, acks all.
-fn produce(topic: &str, partition: i32, records: &[u8]) -> Vec<u8> {
+pub(crate) fn produce(topic: &str, partition: i32, records: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend((-1i16).to_be_bytes());
     body.extend((-1i16).to_be_bytes());
@@ -182,7 +190,7 @@ fn produce(topic: &str, partition: i32, records: &[u8]) -> Vec<u8> {
 }
 
 /// One record batch of one record, made by hand.
-fn batch() -> Vec<u8> {
+pub(crate) fn batch() -> Vec<u8> {
     let record = [&[0u8, 0, 0, 2, b'k', 40][..], &[b'v'; 20], &[0]].concat();
     let mut batch = vec![0; 61];
     batch.push((record.len() * 2) as u8);
@@ -200,7 +208,7 @@ fn batch() -> Vec<u8> {
 }
 
 /// Castagnoli's sum, bit by bit: an independent opinion.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let step = |sum: u32| {
         if sum & 1 == 1 {
             (sum >> 1) ^ 0x82f6_3b78
