@@ -73,7 +73,10 @@ impl Up {
         );
         let running = tokio::select! {
             running = starting => running?,
-            () = shutdown.begun() => bail!("stopped while starting"),
+            () = shutdown.begun() => {
+                let reason = shutdown.reason().unwrap_or("somebody said so");
+                bail!("stopped while starting: {reason}")
+            }
         };
         match out.is_json() {
             true => out.json(&json!({
