@@ -40,6 +40,9 @@ pub use steps::Steps;
 /// killed is still a member of their groups until its session ends.
 const OWNED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Why a start that was refused stops what it had begun; it says more when that is done.
+pub const REFUSED: &str = "the log is another one";
+
 /// A street that runs.
 #[derive(Debug)]
 pub struct Running {
@@ -99,7 +102,7 @@ pub async fn start(
     let rooms = Rooms::new(settings)?;
     steps.step("logins", migrate::roles(&rooms)).await?;
     if let Err(refused) = log::settle(&rooms, street, &log_place).await {
-        process.shutdown().begin("the log is another one");
+        process.shutdown().begin(REFUSED);
         process.run().await?;
         return Err(refused);
     }

@@ -1,6 +1,6 @@
 //! `compline up`: the whole street, and what to try with it.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path, pin::pin};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -63,20 +63,20 @@ impl Up {
 
         let began = Instant::now();
         let street = target.street();
-        let starting = up::start(
+        let mut starting = pin!(up::start(
             &street,
             self.stand(),
             settings,
             shutdown.clone(),
             Some(telemetry.metrics()),
             &Steps::Shown,
-        );
+        ));
         let running = tokio::select! {
-            running = starting => running?,
-            () = shutdown.begun() => {
-                let reason = shutdown.reason().unwrap_or("somebody said so");
-                bail!("stopped while starting: {reason}")
-            }
+            running = &mut starting => running?,
+            () = shutdown.begun() => match shutdown.reason() {
+                Some(up::REFUSED) => starting.await?,
+                _ => bail!("stopped while starting"),
+            },
         };
         match out.is_json() {
             true => out.json(&json!({

@@ -12,11 +12,15 @@ use rdkafka::{
 };
 
 use super::{Copier, CopyError, Place, Side, raw};
-use crate::{Log, LogError, TopicSpec, context::Quiet};
+use crate::{Log, LogError, context::Quiet};
 
 /// Of one partition, sent and not acknowledged yet.
 const MOST_BYTES: usize = 8 << 20;
 const MOST_RECORDS: usize = 20_000;
+
+/// A disk that flips a bit costs the whole batch, so batches are not as large as topics
+/// take them. Every topic takes this.
+const BATCH_BYTES: &str = "131072";
 
 pub(super) enum Kind {
     Records,
@@ -40,7 +44,7 @@ impl Producer {
             .set("enable.gapless.guarantee", "true")
             .set("message.timeout.ms", "0")
             .set("linger.ms", "5")
-            .set("batch.size", TopicSpec::gathered_batch_bytes().to_string())
+            .set("batch.size", BATCH_BYTES)
             .set("queue.buffering.max.kbytes", "262144")
             .set("queue.buffering.max.messages", "1000000");
         if matches!(kind, Kind::Placeholders) {
