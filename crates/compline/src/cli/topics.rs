@@ -86,8 +86,8 @@ async fn list(log: &Log, out: &mut Output) -> Result<()> {
 struct Ensure {
     #[command(flatten)]
     log: LogTarget,
-    /// Replicas of the topics that are made [default: with --config its
-    /// log.replication, else 1]
+    /// Replicas of the topics that are made [default: 3 where the cluster has so many
+    /// nodes, else log.replication]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10))]
     replication: Option<u16>,
     /// Put before every topic's name [default: with --config its log.prefix, else none]
@@ -104,9 +104,6 @@ struct Ensure {
 impl Ensure {
     async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
         let mut config = self.log.config(target)?;
-        if let Some(replication) = self.replication {
-            config.replication = replication;
-        }
         if let Some(prefix) = self.prefix {
             config.prefix = prefix;
         }
@@ -116,6 +113,8 @@ impl Ensure {
             _ => Mend::Missing,
         };
         reach::brokers(&config).await?;
+        let nodes = Log::new(config.clone())?.cluster().await?.nodes;
+        config.replication = reach::copies(self.replication, nodes, config.replication);
         let survey = Log::new(config.clone())?.survey_topics(mend).await?;
         match out.is_json() {
             true => tell_machines(&survey, out)?,

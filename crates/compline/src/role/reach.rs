@@ -13,6 +13,9 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::config::excerpt::variable;
 
+/// Copies that are kept where a cluster has nodes enough for them.
+const COPIES: u16 = 3;
+
 /// How long anyone may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -85,6 +88,16 @@ pub async fn brokers(config: &LogConfig) -> Result<()> {
     }
     let refused = refused.join("; ");
     bail!("the log cannot be reached at {refused}; {}", log_advice())
+}
+
+/// Copies of each topic that is made on a cluster of so many nodes: as `asked` for, else
+/// 3 where there are as many nodes, else as `configured`.
+pub fn copies(asked: Option<u16>, nodes: usize, configured: u16) -> u16 {
+    match asked {
+        Some(copies) => copies,
+        None if nodes >= usize::from(COPIES) => configured.max(COPIES),
+        None => configured,
+    }
 }
 
 /// Where librdkafka looks for the brokers of `bootstrap.servers`, by its own rules

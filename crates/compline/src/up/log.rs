@@ -15,9 +15,6 @@ use crate::{
     street::{LogPlace, Street},
 };
 
-/// Copies that are kept where a cluster has nodes enough for them.
-const COPIES: u16 = 3;
-
 /// Which log `up` is to stand on.
 #[derive(Debug, Clone, Default)]
 pub enum Stand {
@@ -27,8 +24,7 @@ pub enum Stand {
     Kafka {
         /// As `bootstrap.servers`.
         bootstrap: String,
-        /// Of topics that are made; else [`COPIES`] where there are as many nodes, or
-        /// what the settings say.
+        /// Of topics that are made; see [`reach::copies`].
         replication: Option<u16>,
     },
 }
@@ -59,13 +55,8 @@ impl Stand {
                 let cluster = cluster.with_context(|| {
                     format!("what listens at {bootstrap} does not answer as Kafka does")
                 })?;
-                settings.log.replication = match replication {
-                    Some(copies) => copies,
-                    None if cluster.nodes >= usize::from(COPIES) => {
-                        settings.log.replication.max(COPIES)
-                    }
-                    None => settings.log.replication,
-                };
+                let configured = settings.log.replication;
+                settings.log.replication = reach::copies(replication, cluster.nodes, configured);
                 Ok(LogPlace::Kafka {
                     bootstrap,
                     cluster_id: cluster.id,

@@ -10,14 +10,14 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use compline_event::Topic;
 use compline_eventlog::{
-    Bounds,
+    Bounds, Log,
     copy::{CopiedGroup, Copier, Place, Progress, Verified},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::end::{End, EndName, Kind};
-use crate::{client::Target, config::Settings, output::Output, show};
+use crate::{client::Target, config::Settings, output::Output, role::reach, show};
 
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
@@ -44,8 +44,8 @@ pub(in crate::cli) struct Copy {
     /// Of the target's topics [default: the configuration's log.prefix]
     #[arg(long, value_name = "TEXT")]
     to_prefix: Option<String>,
-    /// Replicas of topics that are made on brokers [default: the configuration's
-    /// log.replication]
+    /// Replicas of topics that are made on brokers [default: 3 where there are so many
+    /// nodes, else log.replication]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10))]
     replication: Option<u16>,
 }
@@ -62,10 +62,7 @@ struct Done {
 
 impl Copy {
     pub(in crate::cli) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut cluster = Settings::load(target.config.as_deref())?.log;
-        if let Some(replication) = self.replication {
-            cluster.replication = replication;
-        }
+        let cluster = Settings::load(target.config.as_deref())?.log;
         if self.from == self.to && self.from_prefix == self.to_prefix {
             bail!("--from and --to are the same log");
         }
@@ -77,8 +74,13 @@ impl Copy {
         if let Some(prefix) = &self.to_prefix {
             to.config.prefix.clone_from(prefix);
         }
-        if matches!(to.kind, Kind::Running) {
-            bail!("{to} would be written to by two: stop it first");
+        match to.kind {
+            Kind::Running => bail!("{to} would be written to by two: stop it first"),
+            Kind::Brokers => {
+                let nodes = Log::new(to.config.clone())?.cluster().await?.nodes;
+                to.config.replication = reach::copies(self.replication, nodes, cluster.replication);
+            }
+            Kind::Opened(_) => {}
         }
         let done = copy(&from, &to, &self.topic).await?;
         match out.is_json() {
