@@ -1,5 +1,6 @@
 //! Everything read and compared.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -81,6 +82,7 @@ impl World {
         let name = self.name(place);
         let start = self.partition(place).log().start_offset();
         let mut offset = start;
+        let mut seen = BTreeSet::new();
         loop {
             let body = ask::fetch(name, place.partition, offset, 1 << 20);
             let about = About::Fetch { place, offset };
@@ -88,7 +90,8 @@ impl World {
                 return Ok(());
             };
             let answer: FetchResponse = read(&mut bytes, ask::FETCH);
-            let fetched = self.fetched(place, offset, answer)?;
+            let mut fetched = self.fetched(place, offset, answer)?;
+            seen.extend(fetched.seen.drain(..));
             must(fetched.error.is_none(), || {
                 format!("offset {offset} cannot be read: {:?}", fetched.error)
             })?;
@@ -100,7 +103,10 @@ impl World {
             })?;
             offset = fetched.next;
         }
-        self.model.check_order(place)?;
+        self.model.check_order(place, self.plan.compacts)?;
+        if self.plan.compacts {
+            return self.model.check_compaction(place, start, &seen);
+        }
         self.audit_times(place, start, offset)
     }
 
