@@ -59,9 +59,11 @@ impl World {
                 self.answer(answered, bytes)?;
             }
         }
-        must(found.is_some() || self.disk.has_stopped(), || {
-            format!("{about:?} is not answered")
-        })?;
+        let is_going = self.server().syncer.failure().borrow().is_some();
+        must(
+            found.is_some() || is_going || self.disk.has_stopped(),
+            || format!("{about:?} is not answered"),
+        )?;
         Ok(found)
     }
 

@@ -373,6 +373,12 @@ impl World {
         for topic in topics.filter(|topic| topic.present == Some(incarnation)) {
             topic.begin_deletion();
         }
+        // It may be that only its offsets are deleted.
+        for ((_, place), versions) in &mut self.model.committed {
+            if place.incarnation == incarnation {
+                versions.send(None);
+            }
+        }
         let body = ask::delete_topic(name);
         Some(Ask::new(
             About::DeleteTopic { incarnation },
