@@ -78,8 +78,6 @@ pub struct TopicFacts {
 pub struct PartitionFolder {
     pub number: i32,
     pub path: PathBuf,
-    /// Whether offsets may be missing between batches.
-    pub(crate) compacted: bool,
 }
 
 /// What a partition holds.
@@ -93,6 +91,8 @@ pub struct PartitionFacts {
     pub synced_offset: Option<i64>,
     pub segments: Vec<SegmentFacts>,
     pub producers: Vec<ProducerFacts>,
+    /// Whether a compaction was interrupted, which the broker finishes when it opens.
+    pub is_being_compacted: bool,
     pub findings: Vec<Finding>,
 }
 
@@ -320,12 +320,9 @@ impl Inspector {
         let settings: Vec<(String, String)> = (config.overrides())
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
-        let compacted = (settings.iter())
-            .any(|(key, value)| key == "cleanup.policy" && value.contains("compact"));
         let partitions = (0..count).map(|number| PartitionFolder {
             number,
             path: folder.join(number.to_string()),
-            compacted,
         });
         Ok(TopicFacts {
             name: name.to_string(),
@@ -352,7 +349,6 @@ impl Inspector {
         Ok(newest.max().map(|edition| PartitionFolder {
             number: 0,
             path: folder.join(edition.to_string()),
-            compacted: false,
         }))
     }
 

@@ -325,6 +325,13 @@ impl Log {
     }
 }
 
+/// For those who look from outside: whether records may be missing in the segment that begins at
+/// an offset.
+pub(crate) fn holes(disk: &dyn Disk, folder: &Path) -> Result<impl Fn(i64) -> bool, Error> {
+    let border = Border::load(disk, folder)?;
+    Ok(move |base| border.holes_at(base) == scan::Holes::Allowed)
+}
+
 pub(crate) fn producers_path(folder: &Path, offset: i64) -> PathBuf {
     folder.join(format!("{offset:020}.producers"))
 }

@@ -68,7 +68,7 @@ impl Repair {
             findings.retain(|finding| finding.severity > Severity::Note);
             let (mendable, rest) = findings
                 .into_iter()
-                .partition(|f| is_mendable(f, &partition));
+                .partition(|f| !facts.is_being_compacted && is_mendable(f, &partition));
             beyond.extend::<Vec<_>>(rest);
             let broken = Broken {
                 folder: partition.path,

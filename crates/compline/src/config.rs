@@ -132,6 +132,8 @@ pub enum Purpose {
     Role(RoleName),
     /// The whole street in one process, with a log and a database of its own.
     Up,
+    /// The same on a Kafka cluster.
+    UpOnKafka,
 }
 
 impl Settings {
@@ -161,7 +163,7 @@ impl Settings {
     ) -> Result<Self> {
         // A start on a terminal tells of itself; of the log lines only trouble.
         let mut layers = Layers::new().defaults(match purpose {
-            Purpose::Up => DEFAULTS.replacen("log = \"info\"", QUIET, 1),
+            Purpose::Up | Purpose::UpOnKafka => DEFAULTS.replacen("log = \"info\"", QUIET, 1),
             Purpose::Tool | Purpose::Migrate | Purpose::Role(_) => DEFAULTS.to_owned(),
         });
         if let Some(file) = file {

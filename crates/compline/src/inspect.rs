@@ -61,6 +61,12 @@ impl Inspector {
         Ok(Self { conn })
     }
 
+    /// Whether compline has laid out its tables.
+    pub async fn has_tables(&mut self) -> Result<bool> {
+        let found = sqlx::query_scalar("SELECT to_regclass('compline.checkpoint') IS NOT NULL");
+        Ok(found.fetch_one(&mut self.conn).await?)
+    }
+
     pub async fn checkpoints(&mut self) -> Result<Vec<Checkpoint>> {
         let rows: Vec<(String, i32, bool, String, i32, i64)> = sqlx::query_as(
             "SELECT c.projection, c.generation, p.generation IS NOT NULL, c.topic, c.partition,

@@ -8,6 +8,7 @@
 //! | `api.key` | 0600 | the sample tenant's admin key, which the command line reads |
 //! | `token` | 0600 | what the next reads of the command line wait for |
 //! | `pgpass` | 0600 | the database passwords of this run, in libpq's format |
+//! | `log.json` | 0600 | which log the tables are folded from |
 //! | `log/` | 0700 | the embedded broker's |
 //! | `postgres/` | | the private PostgreSQL's, see `compline-cluster` |
 //!
@@ -16,6 +17,7 @@
 
 mod file;
 mod lock;
+mod log_place;
 mod run_file;
 
 use std::{
@@ -28,6 +30,7 @@ use anyhow::{Context as _, Result, ensure};
 
 pub use file::{PrivateFile, write_private};
 pub use lock::{Held, Lock, LockError};
+pub use log_place::LogPlace;
 pub use run_file::{Addresses, DatabaseAccess, RunFile};
 
 /// Where `up` keeps everything unless it is told otherwise.
@@ -215,6 +218,26 @@ impl Street {
         }
     }
 
+    /// The log that the folder's tables are folded from.
+    pub fn log_place(&self) -> Result<LogPlace> {
+        let path = self.log_place_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text)
+                .with_context(|| format!("{} does not say which log it is", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LogPlace::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    pub fn remember_log_place(&self, place: &LogPlace) -> Result<()> {
+        let text = serde_json::to_string_pretty(place)?;
+        write_private(&self.log_place_file(), &format!("{text}\n"))
+    }
+
+    fn log_place_file(&self) -> PathBuf {
+        self.folder.join("log.json")
+    }
+
     fn run_file(&self) -> PathBuf {
         self.folder.join("street.json")
     }
@@ -226,6 +249,7 @@ fn is_trace(entry: &fs::DirEntry) -> bool {
     let harmless = [
         "lock",
         "street.json",
+        "log.json",
         "operator.key",
         "api.key",
         "token",

@@ -1,13 +1,14 @@
 //! The whole street in one process, on one data folder.
 //!
 //! ```text
-//! lock ─▶ ports ─▶ log, PostgreSQL ─▶ topics, logins, schemas ─▶ loops ─▶ doors ─▶ sample tenant ─▶ run file
+//! lock ─▶ ports ─▶ log, PostgreSQL ─▶ logins, topics, schemas ─▶ loops ─▶ doors ─▶ sample tenant ─▶ run file
 //! ```
 //!
 //! A stop goes the other way round: doors, loops, stores. Everything in between is
 //! safe to repeat, so a start after a kill at any point is a start.
 
 mod doors;
+mod log;
 mod postgres;
 mod sample;
 mod steps;
@@ -26,10 +27,11 @@ use self::doors::Doors;
 use crate::{
     config::Settings,
     process::Process,
-    role::{ProjectionName, Rooms, broker, migrate},
+    role::{ProjectionName, Rooms, migrate},
     street::{Addresses, DatabaseAccess, Lock, RunFile, Street, write_private},
 };
 
+pub use log::Stand;
 pub use postgres::PostgresFacts;
 pub use sample::OwnKey;
 pub use steps::Steps;
@@ -51,9 +53,10 @@ pub struct Running {
 }
 
 /// Starts everything. `settings` says where the doors are and what the roles are
-/// like; where the log and the database are is decided here.
+/// like, `stand` which log it is on; where the database is is decided here.
 pub async fn start(
     street: &Street,
+    stand: Stand,
     mut settings: Settings,
     shutdown: Shutdown,
     metrics: Option<PrometheusHandle>,
@@ -62,15 +65,15 @@ pub async fn start(
     street.make_folder()?;
     let lock = street.lock()?;
     street.withdraw();
-    let doors = Doors::bind(&settings, street).await?;
+    let doors = Doors::bind(&settings, &stand, street).await?;
     let [ingress, query, command, admin] = doors.addresses()?;
     let process = Process::new(shutdown, settings.longest_drain());
     process.open_admin(doors.admin, metrics);
 
     drop(doors.kafka);
-    let log = broker::start(&settings.broker, street.log_folder(), &process);
-    let log = steps.step("log", log).await?;
-    settings.log.bootstrap.clone_from(&log.bootstrap);
+    let taken = stand.take(&mut settings, street, &process);
+    let log_place = steps.step("log", taken).await?;
+    let bootstrap = settings.log.bootstrap.clone();
 
     let cluster = postgres::config(&settings, street);
     let name = postgres::name_of_start(&cluster)?;
@@ -94,8 +97,13 @@ pub async fn start(
     };
     let topic_prefix = settings.log.prefix.clone();
     let rooms = Rooms::new(settings)?;
-    steps.step("topics", migrate::topics(&rooms)).await?;
     steps.step("logins", migrate::roles(&rooms)).await?;
+    if let Err(refused) = log::settle(&rooms, street, &log_place).await {
+        process.shutdown().begin("the log is another one");
+        process.run().await?;
+        return Err(refused);
+    }
+    steps.step("topics", migrate::topics(&rooms)).await?;
     steps.step("schemas", migrate::schemas(&rooms)).await?;
 
     let loops = start_loops(&rooms, &process);
@@ -108,7 +116,7 @@ pub async fn start(
         query,
         command,
         admin,
-        kafka: log.bootstrap,
+        kafka: bootstrap,
         postgres: postgres_address,
     };
     let own_key = sample::ensure(street, &addresses, &operator);

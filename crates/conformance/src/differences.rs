@@ -39,16 +39,6 @@ pub(crate) const NEW_REQUESTS: Difference = differs(
     "not listed",
     "listed",
 );
-pub(crate) const COMPACTION: Difference = differs(
-    "cleanup.policy=compact of a new topic",
-    "InvalidConfig",
-    "None",
-);
-pub(crate) const TIME_IN_BATCH: Difference = differs(
-    "a time inside of a compressed batch is looked up",
-    "the batch's first record",
-    "the record",
-);
 pub(crate) const APPEND_TO_NUMBER: Difference = differs(
     "a value is appended to a setting that is no list",
     "None",
@@ -75,12 +65,10 @@ pub(crate) const SMALL_SEGMENTS: Difference =
     differs("segment.bytes=1000 of a new topic", "None", "InvalidConfig");
 
 /// The whole list.
-pub const DIFFERENCES: [Difference; 11] = [
+pub const DIFFERENCES: [Difference; 9] = [
     TRANSACTIONS,
     NEW_GROUPS,
     NEW_REQUESTS,
-    COMPACTION,
-    TIME_IN_BATCH,
     APPEND_TO_NUMBER,
     OFFSETS_OF_A_LIVE_GROUP,
     RECOMPRESSION,

@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Log;
 use crate::differences::{
-    APPEND_TO_NUMBER, COMPACTION, Difference, RECOMPRESSION, RETENTION_DEFAULT, SEGMENT_DEFAULT,
-    SMALL_SEGMENTS,
+    APPEND_TO_NUMBER, Difference, RECOMPRESSION, RETENTION_DEFAULT, SEGMENT_DEFAULT, SMALL_SEGMENTS,
 };
 use crate::kit::{WAIT, name};
 use crate::raw::{Connection, said, string};
@@ -103,8 +102,7 @@ pub(crate) async fn single_settings_are_changed_and_go_back_to_their_defaults(
 pub(crate) async fn settings_that_one_log_has_and_the_other_has_not(
     log: Log,
 ) -> anyhow::Result<()> {
-    let cases: [(Difference, &str, &str); 3] = [
-        (COMPACTION, "cleanup.policy", "compact"),
+    let cases: [(Difference, &str, &str); 2] = [
         (RECOMPRESSION, "compression.type", "gzip"),
         (SMALL_SEGMENTS, "segment.bytes", "1000"),
     ];

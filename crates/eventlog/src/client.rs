@@ -14,7 +14,7 @@ use rdkafka::{
 use time::OffsetDateTime;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{Bounds, LogConfig, LogError, context::Quiet};
+use crate::{Bounds, Cluster, LogConfig, LogError, context::Quiet};
 
 /// How long the log may take to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,6 +73,15 @@ impl Client {
         let name = topic.map(|topic| self.names.of(topic).to_owned());
         self.ask("reading the topics", move |consumer| {
             consumer.fetch_metadata(name.as_deref(), TIMEOUT)
+        })
+        .await
+    }
+
+    pub(crate) async fn cluster(&self) -> Result<Cluster, LogError> {
+        self.ask("asking who the brokers are", |consumer| {
+            let nodes = consumer.fetch_metadata(None, TIMEOUT)?.brokers().len();
+            let id = consumer.client().fetch_cluster_id(TIMEOUT);
+            Ok(Cluster { id, nodes })
         })
         .await
     }

@@ -39,7 +39,7 @@ pub use error::{AppendError, LogError, ReadError};
 pub use fetch::PartitionReader;
 pub use group::{Ack, Change, ConsumerConfig, GroupConsumer};
 pub use header::Headers;
-pub use log::{Bounds, Log};
+pub use log::{Bounds, Cluster, Log};
 pub use record::Record;
 pub use replay::Replay;
 pub use topics::{Retention, TopicSpec};

@@ -36,6 +36,15 @@ pub struct Bounds {
     pub end: Offset,
 }
 
+/// The brokers behind the bootstrap addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Kafka's own name of it; absent where it says none.
+    pub id: Option<String>,
+    /// How many brokers run.
+    pub nodes: usize,
+}
+
 impl Log {
     /// Checks the settings; connects when first used.
     ///
@@ -91,6 +100,11 @@ impl Log {
     /// [`LogError::TooFewBrokers`] when they cannot be.
     pub async fn survey_topics(&self, mend: Mend) -> Result<Survey, LogError> {
         admin::survey(self.config(), self.client(), mend).await
+    }
+
+    /// Whom the bootstrap addresses lead to.
+    pub async fn cluster(&self) -> Result<Cluster, LogError> {
+        self.client().cluster().await
     }
 
     /// # Errors

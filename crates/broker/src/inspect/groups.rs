@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{BatchFacts, CommittedFacts, PartitionFolder, partition};
 use crate::Error;
-use crate::batch::{Header, Records};
+use crate::batch::{HEADER, Header, Records};
 use crate::file::{Disk, Mode};
 use crate::offsets::{Committed, Key};
 
@@ -46,7 +46,7 @@ fn take(
     let Some(header) = Header::parse(&bytes) else {
         return Ok(());
     };
-    for record in Records::new(&header, &bytes).flatten() {
+    for record in Records::new(&header, &bytes[HEADER..]).flatten() {
         let Some(key) = record.key.and_then(Key::decode) else {
             continue;
         };

@@ -9,8 +9,9 @@
 //! | a log that ends before its mark | damage: likewise |
 //! | an index, a snapshot of producers that is missing or not whole | a note: they are made anew |
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::segment::{Found, Reader};
 use super::{
@@ -19,7 +20,7 @@ use super::{
 use crate::Error;
 use crate::batch::Header;
 use crate::file::{self, Disk, Mode};
-use crate::log::{Index, Mark, Producers, mark, producers_path, segment_path, snapshots};
+use crate::log::{self, Index, Mark, Producers, mark, producers_path, segment_path, snapshots};
 
 /// Farther than that no two batches of a segment are apart.
 const FARTHEST: i64 = u32::MAX as i64;
@@ -29,7 +30,7 @@ type Visit<'a> = &'a mut dyn FnMut(&BatchFacts<'_>) -> bool;
 struct Walk<'a> {
     disk: &'a dyn Disk,
     folder: &'a Path,
-    compacted: bool,
+    may_have_holes: &'a dyn Fn(i64) -> bool,
     mark: Option<Mark>,
     facts: PartitionFacts,
     producers: Producers,
@@ -45,14 +46,17 @@ pub(super) fn read(
 ) -> Result<PartitionFacts, Error> {
     let folder = &partition.path;
     let mark = mark::read(disk, folder)?;
-    let bases = crate::log::bases(disk, folder)?;
+    let segments = segments(disk, folder)?;
+    let bases: Vec<i64> = segments.iter().map(|(base, _)| *base).collect();
+    let may_have_holes = log::holes(disk, folder)?;
     let mut walk = Walk {
         disk,
         folder,
-        compacted: partition.compacted,
+        may_have_holes: &may_have_holes,
         mark,
         facts: PartitionFacts {
             synced_offset: mark.map(|mark| mark.synced.offset),
+            is_being_compacted: segments.iter().any(|(_, path)| is_swap(path)),
             ..PartitionFacts::default()
         },
         producers: Producers::default(),
@@ -62,8 +66,8 @@ pub(super) fn read(
     walk.look_beside()?;
     walk.load_producers()?;
     walk.begin(&bases);
-    for (at, base) in bases.iter().enumerate() {
-        walk.segment(*base, bases.get(at + 1).copied())?;
+    for (at, (base, path)) in segments.iter().enumerate() {
+        walk.segment(*base, path, bases.get(at + 1).copied())?;
     }
     walk.end(&bases);
     let known = walk.producers.known().map(|producer| ProducerFacts {
@@ -96,8 +100,8 @@ impl Walk<'_> {
         }
     }
 
-    fn segment(&mut self, base: i64, next_base: Option<i64>) -> Result<(), Error> {
-        let path = segment_path(self.folder, base);
+    fn segment(&mut self, base: i64, path: &Path, next_base: Option<i64>) -> Result<(), Error> {
+        let path = path.to_owned();
         let expected = self.facts.end_offset;
         if base < expected {
             let what =
@@ -138,6 +142,7 @@ impl Walk<'_> {
         next_base: Option<i64>,
     ) -> std::io::Result<()> {
         let mut position = 0;
+        let may_have_holes = (self.may_have_holes)(base);
         loop {
             let expected = self.facts.end_offset;
             let limit = next_base.unwrap_or(i64::MAX).min(expected + FARTHEST);
@@ -145,7 +150,7 @@ impl Walk<'_> {
             let found = reader.batch_at(position, &anywhere)?;
             let found = match found {
                 // Only compaction leaves holes.
-                Found::Batch(header, _) if !self.compacted && header.base_offset != expected => {
+                Found::Batch(header, _) if !may_have_holes && header.base_offset != expected => {
                     if stands_in_place(reader, position, &header, expected)? {
                         Found::Bad("the batch says that it stands at another offset")
                     } else {
@@ -280,7 +285,8 @@ impl Walk<'_> {
     }
 
     fn index(&mut self, path: &Path, base: i64, size: u64, is_last: bool) -> Result<(), Error> {
-        let path = path.with_extension("index");
+        let index = if is_swap(path) { "swapindex" } else { "index" };
+        let path = path.with_extension(index);
         let there = file::read_whole(self.disk, &path)?.is_some();
         let summary = Index::load(self.disk, &path, base)?.map(|(_, summary)| summary);
         let what = match summary {
@@ -321,10 +327,17 @@ impl Walk<'_> {
                 (name.strip_suffix(kind))
                     .is_some_and(|n| n.len() == 20 && n.bytes().all(|b| b.is_ascii_digit()))
             };
-            let ours = [".log", ".index", ".producers"]
-                .iter()
-                .any(|kind| numbered(kind))
-                || ["mark", "border"].contains(&name.as_str())
+            let ours = [
+                ".log",
+                ".index",
+                ".producers",
+                ".cleaned",
+                ".swap",
+                ".swapindex",
+            ]
+            .iter()
+            .any(|kind| numbered(kind))
+                || ["mark", "compaction"].contains(&name.as_str())
                 || name.ends_with(".new");
             if !ours {
                 let path = self.folder.join(&name);
@@ -335,6 +348,32 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// First offsets and files, in order. Where a compaction was interrupted, what it wrote stands in
+/// place of what it was made from.
+fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<(i64, PathBuf)>, Error> {
+    let bases = log::bases(disk, folder)?;
+    let mut segments: BTreeMap<i64, PathBuf> = bases
+        .into_iter()
+        .map(|base| (base, segment_path(folder, base)))
+        .collect();
+    for name in disk.list(folder).map_err(Error::io("list", folder))? {
+        let path = folder.join(name);
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let Some(base) = stem.filter(|_| is_swap(&path)).and_then(|s| s.parse().ok()) else {
+            continue;
+        };
+        let index = Index::load(disk, &path.with_extension("swapindex"), base)?;
+        let until = index.map_or(base, |(_, summary)| summary.next_offset);
+        segments.retain(|other, _| !(base..until).contains(other));
+        segments.insert(base, path);
+    }
+    Ok(segments.into_iter().collect())
+}
+
+fn is_swap(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "swap")
 }
 
 /// Whether the batch behind goes on as if this one, whose offset no sum covers, stood at

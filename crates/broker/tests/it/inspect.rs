@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use compline_broker::inspect::{Finding, Inspector, PartitionFacts, Severity};
 use compline_broker::repair::Repair;
@@ -13,7 +14,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
-use crate::client::{Street, WAIT, config, consumer, send, start};
+use crate::client::{Street, WAIT, config, consumer, send, start, start_with};
 
 const RECORDS: i64 = 60;
 const COMMITTED: i64 = 41;
@@ -291,4 +292,33 @@ async fn a_torn_tail_and_a_missing_index_are_mended_by_the_broker_itself() {
 
     add(torn, &[7; 45]);
     repaired(folder, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_compaction_took_away_is_no_damage() {
+    let often = Duration::from_millis(50);
+    let street = start_with(|config| config.compaction_interval = often).await;
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "1500"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    street.topic("t", 1, &settings).await;
+    let producer = street.producer();
+    for i in 0..RECORDS {
+        let key = format!("key-{}", i % 3);
+        send(&producer, "t", 0, &key, &format!("value-{i:04}")).await;
+    }
+    let Street { broker, folder } = street;
+    let until = Instant::now() + WAIT;
+    while broker.monitor().stats().topics[0].partitions[0].bytes > 3_000 {
+        assert!(Instant::now() < until, "it was not compacted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    broker.stop().await.unwrap();
+    let facts = partition(folder.path());
+    assert_eq!(facts.findings, []);
+    assert_eq!((facts.start_offset, facts.end_offset), (0, RECORDS));
+    let records: u64 = facts.segments.iter().map(|segment| segment.records).sum();
+    assert!(records < RECORDS as u64 / 2, "{records}");
 }

@@ -198,7 +198,6 @@ impl Report {
     fn show(&self, out: &mut Output) -> Result<()> {
         let up = OffsetDateTime::now_utc() - self.run_file.started_at;
         let at = &self.run_file.addresses;
-        let log_bytes = self.log_bytes.values().sum();
         let counts = &self.counts;
         let number = |count: i64| show::count(u64::try_from(count).unwrap_or(0));
         out.pairs(&[
@@ -221,7 +220,10 @@ impl Report {
             ),
             (
                 "log",
-                format!("{} ({})", show::bytes(log_bytes), self.topics()),
+                match self.log_bytes.values().sum() {
+                    0 => "on a cluster, whose brokers know its size".to_owned(),
+                    bytes => format!("{} ({})", show::bytes(bytes), self.topics()),
+                },
             ),
             (
                 "database",

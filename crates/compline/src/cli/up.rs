@@ -15,7 +15,7 @@ use crate::{
     output::Output,
     process::init_telemetry,
     street::DEFAULT_FOLDER,
-    up::{self, OwnKey, Running, Steps},
+    up::{self, OwnKey, Running, Stand, Steps},
 };
 
 #[derive(Debug, Args)]
@@ -39,11 +39,23 @@ pub(super) struct Up {
     /// The log (Kafka protocol) [default: 9092]
     #[arg(long, value_name = "PORT")]
     kafka_port: Option<u16>,
+    /// Stand on this Kafka cluster instead of a log of its own; several brokers with commas
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "kafka_port")]
+    kafka: Option<String>,
+    /// Copies of each topic that is made on the cluster [default: 3 where it has so many
+    /// nodes, else log.replication]
+    #[arg(long, value_name = "N", requires = "kafka",
+          value_parser = clap::value_parser!(u16).range(1..=10))]
+    replication: Option<u16>,
 }
 
 impl Up {
     pub(super) async fn run(self, target: &Target, out: &mut Output) -> Result<()> {
-        let mut settings = Settings::load_for(Purpose::Up, target.config.as_deref())?;
+        let purpose = match self.kafka {
+            None => Purpose::Up,
+            Some(_) => Purpose::UpOnKafka,
+        };
+        let mut settings = Settings::load_for(purpose, target.config.as_deref())?;
         self.choose_ports(&mut settings);
         let telemetry = init_telemetry(&settings.telemetry)?;
         let shutdown = Shutdown::new();
@@ -53,6 +65,7 @@ impl Up {
         let street = target.street();
         let starting = up::start(
             &street,
+            self.stand(),
             settings,
             shutdown.clone(),
             Some(telemetry.metrics()),
@@ -86,6 +99,16 @@ impl Up {
             out.line("stopped")?;
         }
         Ok(())
+    }
+
+    fn stand(&self) -> Stand {
+        match &self.kafka {
+            None => Stand::Embedded,
+            Some(bootstrap) => Stand::Kafka {
+                bootstrap: bootstrap.clone(),
+                replication: self.replication,
+            },
+        }
     }
 
     fn choose_ports(&self, settings: &mut Settings) {

@@ -40,6 +40,7 @@ pub(super) fn check(settings: &Settings, purpose: Purpose) -> Result<(), ConfigE
             loopback(&settings.broker)?;
             own_log(settings)
         }
+        Purpose::UpOnKafka => secrets(settings),
     }
 }
 
@@ -131,7 +132,7 @@ fn loopback(broker: &BrokerSettings) -> Result<(), ConfigError> {
 fn own_log(settings: &Settings) -> Result<(), ConfigError> {
     let log = &settings.log;
     if log.replication != 1 {
-        let expected = "1, for `up` brings a log of one broker";
+        let expected = "1, for `up` brings a log of one broker; `up --kafka` stands on a cluster";
         return Err(ConfigError::invalid(
             "log.replication",
             log.replication,
@@ -139,7 +140,7 @@ fn own_log(settings: &Settings) -> Result<(), ConfigError> {
         ));
     }
     if let Some(key) = log.properties.keys().next() {
-        let expected = "none, for `up` brings a log of its own";
+        let expected = "none, for `up` brings a log of its own; `up --kafka` stands on a cluster";
         return Err(ConfigError::invalid(
             format!("log.properties.{key}"),
             "a setting",

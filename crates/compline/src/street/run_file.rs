@@ -27,7 +27,7 @@ pub struct Addresses {
     pub query: SocketAddr,
     pub command: SocketAddr,
     pub admin: SocketAddr,
-    /// `bootstrap.servers` of the embedded log.
+    /// `bootstrap.servers` of the log.
     pub kafka: String,
     pub postgres: SocketAddr,
 }

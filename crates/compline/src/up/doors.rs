@@ -6,6 +6,7 @@ use anyhow::Result;
 use compline_cluster::leftover_port;
 use tokio::net::TcpListener;
 
+use super::Stand;
 use crate::{
     config::Settings,
     role::{Door, Taken},
@@ -28,14 +29,17 @@ pub(super) struct Kept {
 }
 
 impl Doors {
-    pub(super) async fn bind(settings: &Settings, street: &Street) -> Result<Self> {
+    pub(super) async fn bind(settings: &Settings, stand: &Stand, street: &Street) -> Result<Self> {
         let bind = async |door: Door| door.bind(settings).await.map_err(Taken::of_up);
         Ok(Self {
             ingress: bind(Door::Ingress).await?,
             query: bind(Door::Query).await?,
             command: bind(Door::Command).await?,
             admin: bind(Door::Admin).await?,
-            kafka: Kept::by(bind(Door::Kafka).await?),
+            kafka: match stand {
+                Stand::Embedded => Kept::by(bind(Door::Kafka).await?),
+                Stand::Kafka { .. } => Kept::elsewhere(),
+            },
             postgres: match bind(Door::Postgres).await {
                 Ok(listener) => Kept::by(listener),
                 Err(taken) => Kept::by_former(taken, settings, street)?,
@@ -59,6 +63,10 @@ impl Kept {
         Self {
             _listener: Some(listener),
         }
+    }
+
+    fn elsewhere() -> Self {
+        Self { _listener: None }
     }
 
     /// A street that was killed leaves its server for a moment, and it keeps its place.

@@ -8,7 +8,7 @@ use compline::{
     client::Client,
     config::Settings,
     street::{RunFile, Street},
-    up::{self, Running, Steps},
+    up::{self, Running, Stand, Steps},
     webhook::{Answer, Poster, Sender},
 };
 use compline_event::{Offset, Partition, Topic};
@@ -126,7 +126,19 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) async fn start(street: &Street) -> Result<Running> {
-    up::start(street, settings(), Shutdown::new(), None, &Steps::Silent).await
+    start_on(street, Stand::Embedded).await
+}
+
+pub(crate) async fn start_on(street: &Street, stand: Stand) -> Result<Running> {
+    up::start(
+        street,
+        stand,
+        settings(),
+        Shutdown::new(),
+        None,
+        &Steps::Silent,
+    )
+    .await
 }
 
 /// A folder that PostgreSQL's user may pass, when we are root.

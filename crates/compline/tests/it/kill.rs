@@ -4,6 +4,8 @@
 //!
 //! `KILL_TIMES` says how often; `dev/kill` runs the long form.
 
+mod nodes;
+
 use std::{
     collections::HashSet,
     net::TcpListener,
@@ -11,7 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,16 +45,13 @@ type BodyHash = [u8; 32];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
-    let kills = std::env::var("KILL_TIMES").map_or(Ok(KILLS), |text| text.parse())?;
-    let seed =
-        std::env::var("KILL_SEED").map_or_else(|_| Ok(rand::random()), |text| text.parse())?;
-    eprintln!("{kills} kills, seed {seed} (KILL_TIMES, KILL_SEED)");
+    let (kills, seed) = told()?;
     let mut rng = StdRng::seed_from_u64(seed);
 
     let folder = tempfile::Builder::new()
         .prefix("compline-kill-")
         .tempdir()?;
-    let ports = Ports::free()?;
+    let ports = Ports::free(None)?;
     let mut victim = Victim::start(folder.path(), &ports)?;
     let running = victim.ready().await?;
     let accounts = connect_accounts(folder.path(), seed).await?;
@@ -82,6 +81,15 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
 
     verify_street(&running, &acknowledged).await?;
     victim.stop().await
+}
+
+/// How many kills, and the seed of their moments.
+fn told() -> Result<(u32, u64)> {
+    let kills = std::env::var("KILL_TIMES").map_or(Ok(KILLS), |text| text.parse())?;
+    let seed =
+        std::env::var("KILL_SEED").map_or_else(|_| Ok(rand::random()), |text| text.parse())?;
+    eprintln!("{kills} kills, seed {seed} (KILL_TIMES, KILL_SEED)");
+    Ok((kills, seed))
 }
 
 /// Everything that must hold once the readers have caught up.
@@ -134,6 +142,7 @@ async fn connect_accounts(folder: &Path, seed: u64) -> Result<Vec<String>> {
 /// Posts a life, lane by lane, each delivery until it is acknowledged.
 struct Load {
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
     lanes: JoinSet<HashSet<BodyHash>>,
 }
 
@@ -142,12 +151,13 @@ impl Load {
         let url = format!("http://{}", running.addresses.ingress);
         let poster = Poster::new(&url, Duration::from_secs(10))?;
         let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(AtomicU64::new(0));
         let mut lanes = JoinSet::new();
         let mut doors = Vec::new();
         for _ in 0..accounts.len() + 1 {
             let (door, deliveries) = mpsc::channel(8);
             doors.push(door);
-            lanes.spawn(lane(poster.clone(), deliveries));
+            lanes.spawn(lane(poster.clone(), deliveries, acknowledged.clone()));
         }
         let life = Life::new(Plan {
             seed,
@@ -169,7 +179,11 @@ impl Load {
                 }
             }
         });
-        Ok(Self { stop, lanes })
+        Ok(Self {
+            stop,
+            acknowledged,
+            lanes,
+        })
     }
 
     /// Stops when what is on its way has been acknowledged.
@@ -183,7 +197,11 @@ impl Load {
     }
 }
 
-async fn lane(poster: Poster, mut deliveries: mpsc::Receiver<Delivery>) -> HashSet<BodyHash> {
+async fn lane(
+    poster: Poster,
+    mut deliveries: mpsc::Receiver<Delivery>,
+    count: Arc<AtomicU64>,
+) -> HashSet<BodyHash> {
     let mut acknowledged = HashSet::new();
     while let Some(delivery) = deliveries.recv().await {
         loop {
@@ -196,6 +214,7 @@ async fn lane(poster: Poster, mut deliveries: mpsc::Receiver<Delivery>) -> HashS
                 .await;
             if answer.is_ok_and(|answer| answer.status.is_success()) {
                 acknowledged.insert(hash(&delivery.body));
+                count.fetch_add(1, Ordering::Relaxed);
                 break;
             }
             sleep(Duration::from_millis(50)).await;
@@ -206,24 +225,29 @@ async fn lane(poster: Poster, mut deliveries: mpsc::Receiver<Delivery>) -> HashS
     acknowledged
 }
 
-/// Ports that stay the same over all restarts.
-struct Ports(Vec<(&'static str, u16)>);
+/// Options of `up` that stay the same over all restarts.
+struct Ports(Vec<(&'static str, String)>);
 
 impl Ports {
-    fn free() -> Result<Self> {
+    /// Free ones, on a log of the street's own or on a cluster.
+    fn free(kafka: Option<&str>) -> Result<Self> {
         let options = [
             "--ingress-port",
             "--query-port",
             "--command-port",
             "--admin-port",
-            "--kafka-port",
             "--postgres-port",
+            "--kafka-port",
         ];
         // All are held until all are drawn, or one might be drawn twice.
         let listeners = options.map(|_| TcpListener::bind("127.0.0.1:0"));
         let mut ports = Vec::new();
         for (option, listener) in options.into_iter().zip(listeners) {
-            ports.push((option, listener?.local_addr()?.port()));
+            ports.push((option, listener?.local_addr()?.port().to_string()));
+        }
+        if let Some(bootstrap) = kafka {
+            ports.pop();
+            ports.push(("--kafka", bootstrap.to_owned()));
         }
         Ok(Self(ports))
     }
@@ -244,7 +268,7 @@ impl Victim {
         let mut command = Command::new(env!("CARGO_BIN_EXE_compline"));
         command.arg("up").arg("--data").arg(folder.join("data"));
         for (option, port) in &ports.0 {
-            command.arg(option).arg(port.to_string());
+            command.arg(option).arg(port);
         }
         let process = command
             .stdin(Stdio::null())

@@ -9,15 +9,16 @@ use compline::{
     inspect::Inspector,
     lag,
     street::{Found, LockError, Street},
-    up::OwnKey,
+    up::{OwnKey, Stand},
     webhook::{Poster, sample},
 };
 use compline_api::query::{Ad, ListAdsRequest};
+use compline_broker::{Broker, BrokerConfig};
 use compline_event::AdAccountId;
 use compline_eventlog::{Log, LogConfig};
 use time::OffsetDateTime;
 
-use crate::house::{folder, settings, start, until};
+use crate::house::{folder, settings, start, start_on, until};
 
 fn key(path: &Path) -> String {
     fs::read_to_string(path).unwrap().trim().to_owned()
@@ -101,4 +102,48 @@ async fn a_street_starts_works_stops_and_goes_on() {
     assert_eq!(refused.own_key, OwnKey::Refused);
     refused.shutdown().begin("the test is over");
     refused.run().await.unwrap();
+}
+
+/// The log elsewhere is a broker of a process of its own, as far as the street can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_street_stands_on_a_log_elsewhere_and_on_no_other() {
+    let folder = folder();
+    let elsewhere = async |name: &str| {
+        let mut config = BrokerConfig::new(folder.path().join(name));
+        config.bind.set_port(0);
+        Broker::open(config).await.unwrap().start()
+    };
+    let on = |bootstrap: &str| Stand::Kafka {
+        bootstrap: bootstrap.to_owned(),
+        replication: None,
+    };
+    let (one, two) = (elsewhere("one").await, elsewhere("two").await);
+    let street = Street::at(folder.path().join("data"));
+
+    let nobody = start_on(&street, on("127.0.0.1:1")).await.unwrap_err();
+    let nobody = format!("{nobody:#}");
+    assert!(
+        nobody.contains("cannot be reached at 127.0.0.1:1"),
+        "{nobody}"
+    );
+
+    let running = start_on(&street, on(&one.bootstrap())).await.unwrap();
+    assert_eq!(running.run_file.addresses.kafka, one.bootstrap());
+    assert!(matches!(running.own_key, OwnKey::Made { .. }));
+    running.shutdown().begin("the test has seen enough");
+    running.run().await.unwrap();
+
+    for other in [on(&two.bootstrap()), Stand::Embedded] {
+        let refused = start_on(&street, other).await.unwrap_err();
+        let refused = format!("{refused:#}");
+        assert!(refused.contains("compline log copy --from"), "{refused}");
+        assert!(refused.contains(&one.bootstrap()), "{refused}");
+    }
+    let again = start_on(&street, on(&one.bootstrap())).await.unwrap();
+    assert_eq!(again.own_key, OwnKey::Kept);
+    again.shutdown().begin("the test is over");
+    again.run().await.unwrap();
+    for broker in [one, two] {
+        broker.stop().await.unwrap();
+    }
 }
