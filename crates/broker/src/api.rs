@@ -37,7 +37,11 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::sync::OwnedSemaphorePermit;
 
 use error_codes::ErrorCodes;
+#[cfg(test)]
+pub(crate) use shape::{closing, split_condition};
 pub(crate) use supported::call_name;
+#[cfg(test)]
+pub(crate) use supported::{SUPPORTED, Supported};
 
 pub(crate) use crate::clock::now_ms;
 

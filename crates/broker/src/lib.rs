@@ -29,6 +29,8 @@ mod coordinator;
 mod error;
 mod file;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod group;
 mod guard;
 mod housekeeping;

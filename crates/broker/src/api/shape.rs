@@ -164,7 +164,7 @@ fn length_of(length: i64) -> Option<usize> {
 }
 
 /// Where the bracket that was opened before `shape` is closed.
-fn closing(shape: &[u8]) -> usize {
+pub(crate) fn closing(shape: &[u8]) -> usize {
     let mut depth = 0;
     let closes = shape.iter().position(|sign| {
         match sign {
@@ -177,7 +177,7 @@ fn closing(shape: &[u8]) -> usize {
     closes.expect("shapes are constants, and a test walks all of them")
 }
 
-fn split_condition(inner: &[u8]) -> (std::ops::RangeInclusive<i16>, &[u8]) {
+pub(crate) fn split_condition(inner: &[u8]) -> (std::ops::RangeInclusive<i16>, &[u8]) {
     let number = |digits: &[u8]| {
         digits
             .iter()

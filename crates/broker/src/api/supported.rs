@@ -4,12 +4,12 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse};
 
-pub(super) struct Supported {
-    key: ApiKey,
-    oldest: i16,
-    newest: i16,
+pub(crate) struct Supported {
+    pub(crate) key: ApiKey,
+    pub(crate) oldest: i16,
+    pub(crate) newest: i16,
     /// See [`super::shape`].
-    shape: &'static str,
+    pub(crate) shape: &'static str,
 }
 
 const fn api(key: ApiKey, oldest: i16, newest: i16, shape: &'static str) -> Supported {
@@ -23,7 +23,7 @@ const fn api(key: ApiKey, oldest: i16, newest: i16, shape: &'static str) -> Supp
 
 /// Transactions, the newer group protocols, ACLs, quotas and replication are not here: clients
 /// find that out by asking for the versions, as they do with a Kafka that lacks them.
-pub(super) const SUPPORTED: [Supported; 30] = [
+pub(crate) const SUPPORTED: [Supported; 30] = [
     api(ApiKey::Produce, 3, 9, "Shi{s{iB}}"),
     api(
         ApiKey::Fetch,

@@ -92,7 +92,8 @@ impl Log {
         Place {
             file: segment.file.clone(),
             from: From::Saved(segment.clone()),
-            limit: self.synced_in(segment.base, segment.size),
+            // It is synced, like all that are closed; compacted since, it may be of any size.
+            limit: segment.size,
             start_offset: self.start_offset,
         }
     }
@@ -101,18 +102,17 @@ impl Log {
         Place {
             file: self.active.file.clone(),
             from: From::Position(from),
-            limit: self.synced_in(self.active.base, self.active.size),
+            limit: self.synced_in_active(),
             start_offset: self.start_offset,
         }
     }
 
-    /// How much of a segment is synced.
-    fn synced_in(&self, base: i64, size: u64) -> u64 {
-        match self.synced.segment {
-            synced if synced > base => size,
-            // What was compacted since is smaller.
-            synced if synced == base => self.synced.position.min(size),
-            _ => 0,
+    /// How much of the segment that is written is synced.
+    fn synced_in_active(&self) -> u64 {
+        if self.synced.segment == self.active.base {
+            self.synced.position
+        } else {
+            0
         }
     }
 }

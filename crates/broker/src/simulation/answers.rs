@@ -23,6 +23,8 @@ pub(super) struct Fetched {
     pub(super) high_watermark: i64,
     pub(super) start: i64,
     pub(super) next: i64,
+    /// The offsets of all records, of a topic that is compacted.
+    pub(super) seen: Vec<i64>,
 }
 
 impl World {
@@ -278,6 +280,7 @@ impl World {
             high_watermark: part.high_watermark,
             start: part.log_start_offset,
             next: offset,
+            seen: Vec::new(),
         };
         // Whoever was shown something of a topic that is going away cannot hold on to it.
         if fetched.error.is_some() || !self.is_present(place) {
@@ -298,6 +301,7 @@ impl World {
                 true => (base..next).contains(&offset),
                 false => base == fetched.next,
             };
+            let follows = follows || self.plan.compacts && base >= fetched.next;
             must(follows, || {
                 format!("batch {base}..{next} is read at {}", fetched.next)
             })?;
@@ -305,6 +309,13 @@ impl World {
                 format!("batch {base}..{next} is behind the high watermark")
             })?;
             self.recognise(place, &header, &rest[..header.size])?;
+            if self.plan.compacts {
+                fetched.seen.extend(
+                    Records::new(&header, &rest[HEADER..header.size])
+                        .flatten()
+                        .map(|record| record.offset),
+                );
+            }
             (fetched.next, is_first) = (next, false);
             rest = &rest[header.size..];
         }
@@ -317,13 +328,20 @@ impl World {
         must(batch::sum_is_right(bytes), || {
             format!("the batch at {base} is damaged")
         })?;
-        let first = Records::new(header, bytes).flatten().next();
-        let value = first.and_then(|record| record.value);
-        let id = value.and_then(|value| value.first_chunk());
-        let id = id.map_or(usize::MAX, |id| usize::from_be_bytes(*id));
+        let values = Records::new(header, &bytes[HEADER..])
+            .flatten()
+            .filter_map(|record| usize::from_be_bytes(*record.value?.first_chunk()?).into());
+        let id: Option<usize> = { values }.next();
+        let id = match id {
+            // Compaction left nothing of it that says which one it is.
+            None if self.plan.compacts => return Ok(()),
+            id => id.unwrap_or(usize::MAX),
+        };
         let sent = self.model.batches.get(id);
-        let is_it =
-            sent.is_some_and(|sent| sent.place == place && sent.bytes[HEADER..] == bytes[HEADER..]);
+        let is_it = sent.is_some_and(|sent| {
+            let same = sent.bytes[HEADER..] == bytes[HEADER..];
+            sent.place == place && (same || self.plan.compacts && sent.became(header, bytes))
+        });
         must(is_it, || {
             format!("the batch at {base} of {place:?} was not sent there: {id}")
         })?;

@@ -1,5 +1,6 @@
 //! Everything read and compared.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -58,9 +59,11 @@ impl World {
                 self.answer(answered, bytes)?;
             }
         }
-        must(found.is_some() || self.disk.has_stopped(), || {
-            format!("{about:?} is not answered")
-        })?;
+        let is_going = self.server().syncer.failure().borrow().is_some();
+        must(
+            found.is_some() || is_going || self.disk.has_stopped(),
+            || format!("{about:?} is not answered"),
+        )?;
         Ok(found)
     }
 
@@ -81,6 +84,7 @@ impl World {
         let name = self.name(place);
         let start = self.partition(place).log().start_offset();
         let mut offset = start;
+        let mut seen = BTreeSet::new();
         loop {
             let body = ask::fetch(name, place.partition, offset, 1 << 20);
             let about = About::Fetch { place, offset };
@@ -88,7 +92,8 @@ impl World {
                 return Ok(());
             };
             let answer: FetchResponse = read(&mut bytes, ask::FETCH);
-            let fetched = self.fetched(place, offset, answer)?;
+            let mut fetched = self.fetched(place, offset, answer)?;
+            seen.extend(fetched.seen.drain(..));
             must(fetched.error.is_none(), || {
                 format!("offset {offset} cannot be read: {:?}", fetched.error)
             })?;
@@ -100,7 +105,10 @@ impl World {
             })?;
             offset = fetched.next;
         }
-        self.model.check_order(place)?;
+        self.model.check_order(place, self.plan.compacts)?;
+        if self.plan.compacts {
+            return self.model.check_compaction(place, start, &seen);
+        }
         self.audit_times(place, start, offset)
     }
 

@@ -1,5 +1,6 @@
 //! The plain model: what clients were told, and so what must hold whatever happens.
 
+mod compaction;
 mod partition;
 mod topics;
 mod versions;
@@ -42,6 +43,7 @@ pub(super) struct Batch {
     pub(super) timestamp: i64,
     pub(super) sender: Option<Sender>,
     pub(super) bytes: Vec<u8>,
+    pub(super) ends_with_tombstone: bool,
     /// Where it was seen, or said to be.
     pub(super) at: Option<i64>,
     pub(super) is_acknowledged: bool,
@@ -98,7 +100,7 @@ impl Model {
 
     /// The order of one partition: of each producer without holes, and what was sent once in the
     /// order in which it was sent.
-    pub(super) fn check_order(&self, place: Place) -> Checked {
+    pub(super) fn check_order(&self, place: Place, compacts: bool) -> Checked {
         let Some(partition) = self.partitions.get(&place) else {
             return Ok(());
         };
@@ -120,7 +122,8 @@ impl Model {
                 continue;
             };
             let follows = if last.epoch == sender.epoch {
-                sender.sequence == last.sequence + records || partition.has_holes()
+                sender.sequence == last.sequence + records
+                    || (compacts || partition.has_holes()) && sender.sequence > last.sequence
             } else {
                 sender.epoch > last.epoch
             };

@@ -18,6 +18,7 @@ pub(super) enum Step {
     SyncMeanwhile,
     SyncMarks,
     Tidy,
+    Compact,
     Fetch,
     ListOffsets,
     DeleteRecords,
@@ -44,7 +45,7 @@ pub(super) enum Step {
 }
 
 /// How often each is done, if it is done at all.
-const WEIGHTS: [(Step, u32); 30] = [
+const WEIGHTS: [(Step, u32); 31] = [
     (Step::Produce, 24),
     (Step::ProducePlain, 8),
     (Step::RepeatAbandoned, 2),
@@ -54,6 +55,7 @@ const WEIGHTS: [(Step, u32); 30] = [
     (Step::SyncMeanwhile, 8),
     (Step::SyncMarks, 3),
     (Step::Tidy, 3),
+    (Step::Compact, 4),
     (Step::Fetch, 10),
     (Step::ListOffsets, 4),
     (Step::DeleteRecords, 2),
@@ -88,6 +90,8 @@ pub(super) struct Plan {
     pub(super) segment_bytes: i64,
     pub(super) retention_ms: i64,
     pub(super) retention_bytes: i64,
+    /// Topics are compacted, and their producers write tombstones as well.
+    pub(super) compacts: bool,
     /// How often an answer is lost on its way.
     pub(super) lost_answers: f64,
     pub(super) faults: Faults,
@@ -131,6 +135,7 @@ impl Plan {
             } else {
                 rng.random_range(500..5_000)
             },
+            compacts: rng.random_ratio(1, 3),
             lost_answers,
             faults,
         }

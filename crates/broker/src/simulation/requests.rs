@@ -42,25 +42,31 @@ pub(super) fn group(number: usize) -> GroupId {
     GroupId(text(&format!("group-{number}")))
 }
 
-/// A batch whose records carry its number, so that it is known wherever it is found.
+/// The key of a record of a batch. There are few, so that compaction has something to do.
+pub(super) fn key(id: usize, record: i32) -> String {
+    format!("k{}", (id as i32 + record) % 5)
+}
+
+/// A batch whose records carry its number, so that it is known wherever it is found; but for the
+/// last one, if it is to be a tombstone.
 pub(super) fn batch(
     id: usize,
     records: i32,
     padding: usize,
     timestamp: i64,
     sender: Option<Sender>,
+    ends_with_tombstone: bool,
 ) -> Vec<u8> {
     let value = [&id.to_be_bytes()[..], &vec![id as u8; padding]].concat();
-    let keys: Vec<_> = (0..records)
-        .map(|i| format!("k{}", (id as i32 + i) % 5))
-        .collect();
-    let list: Vec<_> = keys
-        .iter()
-        .map(|key| NewRecord {
+    let keys: Vec<_> = (0..records).map(|record| key(id, record)).collect();
+    let list = keys.iter().enumerate().map(|(i, key)| {
+        let is_tombstone = ends_with_tombstone && i > 0 && i + 1 == keys.len();
+        NewRecord {
             key: key.as_bytes(),
-            value: Some(&value),
-        })
-        .collect();
+            value: (!is_tombstone).then_some(&*value),
+        }
+    });
+    let list: Vec<_> = list.collect();
     let mut bytes = batch::build(&list, timestamp);
     if let Some(sender) = sender {
         bytes[43..51].copy_from_slice(&sender.id.to_be_bytes());
@@ -146,20 +152,29 @@ pub(super) fn delete_records(name: &str, partition: i32, offset: i64) -> DeleteR
 pub(super) const CREATE_TOPICS: i16 = 7;
 
 pub(super) fn create_topic(name: &str, plan: &Plan) -> CreateTopicsRequest {
-    let config = |key: &str, value: i64| {
+    let set = |key: &str, value: &str| {
         CreatableTopicConfig::default()
             .with_name(text(key))
-            .with_value(Some(text(&value.to_string())))
+            .with_value(Some(text(value)))
     };
+    let config = |key: &str, value: i64| set(key, &value.to_string());
+    let mut configs = vec![
+        config("segment.bytes", plan.segment_bytes),
+        config("retention.ms", plan.retention_ms),
+        config("retention.bytes", plan.retention_bytes),
+    ];
+    if plan.compacts {
+        configs.extend([
+            set("cleanup.policy", "compact"),
+            set("min.cleanable.dirty.ratio", "0.05"),
+            config("delete.retention.ms", 300),
+        ]);
+    }
     let wanted = CreatableTopic::default()
         .with_name(topic(name))
         .with_num_partitions(plan.partitions)
         .with_replication_factor(1)
-        .with_configs(vec![
-            config("segment.bytes", plan.segment_bytes),
-            config("retention.ms", plan.retention_ms),
-            config("retention.bytes", plan.retention_bytes),
-        ]);
+        .with_configs(configs);
     CreateTopicsRequest::default().with_topics(vec![wanted])
 }
 

@@ -111,8 +111,7 @@ impl World {
             self.crash(power)
         } else if let Some(error) = failed {
             self.note(|_| format!("the broker stops: {error}"));
-            let faults = self.plan.faults;
-            must(faults.sync > 0.0 || faults.write > 0.0, || {
+            must(self.disk.failed_calls() > 0, || {
                 format!("the broker stops without a fault of the disk: {error}")
             })?;
             self.crash(false)
