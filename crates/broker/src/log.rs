@@ -253,6 +253,21 @@ impl Log {
         Ok((end.offset != self.synced.offset).then_some(SyncJob { file, path, end }))
     }
 
+    /// Takes note of how a sync ended. One that succeeded means nothing when a roll's sync of the
+    /// same file failed meanwhile: of two, only one is told.
+    pub(crate) fn end_sync(&mut self, job: SyncJob, synced: io::Result<()>) -> Result<(), Error> {
+        if let Err(source) = synced {
+            self.sync_failed |= guard::holds(Guard::FailedSyncIsFatal);
+            return Err(Error::Sync {
+                path: job.path,
+                source,
+            });
+        }
+        self.refuse_after_failed_sync()?;
+        self.set_synced(job.end);
+        Ok(())
+    }
+
     /// Moves the synced end forward.
     pub(crate) fn set_synced(&mut self, end: Point) {
         self.synced = self.synced.max(end);

@@ -117,13 +117,10 @@ impl Partition {
         let Some(job) = self.log().sync_job()? else {
             return Ok(false);
         };
-        job.file.sync().map_err(|source| Error::Sync {
-            path: job.path,
-            source,
-        })?;
+        let synced = job.file.sync();
         {
             let mut log = self.log();
-            log.set_synced(job.end);
+            log.end_sync(job, synced)?;
             self.show(&log);
         }
         self.write_mark()?;

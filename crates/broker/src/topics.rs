@@ -96,10 +96,8 @@ impl Topics {
             .disk
             .sync_dir(data)
             .map_err(Error::io("sync", data))?;
-        topics.remove_rubbish()?;
-        let live = topics.live();
         if !clean {
-            // A topic that a process made or deleted and that was killed then is seen from now on.
+            // What a process that was killed made is seen from now on, and what it deleted is not.
             for folder in [topics.deleted(), topics.live()] {
                 topics
                     .disk
@@ -107,6 +105,8 @@ impl Topics {
                     .map_err(Error::io("sync", &folder))?;
             }
         }
+        topics.remove_rubbish()?;
+        let live = topics.live();
         for name in topics.disk.list(&live).map_err(Error::io("list", &live))? {
             let topic = topics.open_topic(&live.join(name), clean, now_ms)?;
             if topics.find(topic.name.as_str()).is_some() {
@@ -185,10 +185,13 @@ impl Topics {
         let id = Uuid::new_v4();
         let made = self.make(&name, id, partitions, config, now_ms);
         if made.is_err() {
-            // A full disk is the likely reason; what was made so far must not be found later.
-            let _ = self.disk.remove_dir(&self.aside(id));
-            let _ = self.disk.remove_dir(&self.place(&name, id));
-            let _ = self.disk.sync_dir(&self.live());
+            // A full disk is the likely reason; what was made so far must not be found later. It
+            // goes by its name first: whatever crashes, no half of it stands for a topic.
+            let aside = self.aside(id);
+            let _ = self.disk.rename(&self.place(&name, id), &aside);
+            if self.disk.sync_dir(&self.live()).is_ok() {
+                let _ = self.disk.remove_dir(&aside);
+            }
         }
         let topic = self.put(made?);
         Ok(topic)

@@ -173,9 +173,11 @@ impl World {
         let before: Vec<_> = self.model.partition(place).known_before(start).collect();
         for (offset, id) in before {
             let age = now_ms() - self.model.batches[id].timestamp;
+            // What was too much may go first, and then what is behind it and too old.
+            let behind = self.model.bytes_behind(place, offset).max(bytes);
             let fine = offset < deleted
                 || retention_ms >= 0 && age > retention_ms
-                || retention_bytes >= 0 && bytes >= retention_bytes;
+                || retention_bytes >= 0 && behind >= retention_bytes;
             must(fine, || {
                 format!("retention took batch {id}, {age} ms old, and left {bytes} bytes")
             })?;
@@ -231,6 +233,7 @@ impl World {
         let bit = 1 << self.rng.random_range(0..8);
         self.note(|_| format!("  byte {byte} of {segment:?} rots, in the batch at {at}"));
         self.disk.damage(&segment, |bytes| bytes[byte] ^= bit);
+        self.disk.set_faults(Faults::default());
         self.refuses(segment.clone(), at)?;
         self.disk = self.disk.kill();
         self.disk.damage(&segment, |bytes| bytes[byte] ^= bit);

@@ -98,6 +98,17 @@ impl Model {
             .put(offset, id, end)
     }
 
+    /// Bytes of all batches that are known behind an offset.
+    pub(super) fn bytes_behind(&self, place: Place, offset: i64) -> i64 {
+        let known = self.partitions.get(&place).into_iter();
+        let behind = known
+            .flat_map(PartitionModel::known)
+            .filter(|(at, _)| *at > offset);
+        behind
+            .map(|(_, id)| self.batches[id].bytes.len() as i64)
+            .sum()
+    }
+
     /// The order of one partition: of each producer without holes, and what was sent once in the
     /// order in which it was sent.
     pub(super) fn check_order(&self, place: Place, compacts: bool) -> Checked {

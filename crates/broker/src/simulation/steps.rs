@@ -28,9 +28,9 @@ impl World {
         match step {
             Step::Sync => self.sync(),
             Step::SyncMeanwhile => self.sync_meanwhile(),
-            Step::SyncMarks => self.keep(housekeeping::sync_marks)?,
+            Step::SyncMarks => drop(self.keep(housekeeping::sync_marks)?),
             Step::Tidy => self.tidy()?,
-            Step::Compact => self.keep(housekeeping::compact)?,
+            Step::Compact => drop(self.keep(housekeeping::compact)?),
             Step::Day => self.day()?,
             Step::Audit => self.audit()?,
             Step::FillDisk => {
@@ -136,32 +136,29 @@ impl World {
         left.into_iter().for_each(|ask| self.send(ask));
     }
 
-    /// What housekeeping does, and how it takes an error.
+    /// What housekeeping does, and how it takes an error. Whether there was none.
     fn keep(
         &mut self,
         keep: impl FnOnce(&crate::server::Server) -> Result<(), Error>,
-    ) -> Checked<()> {
+    ) -> Checked<bool> {
         let failed = self.disk.failed_calls();
-        match keep(&self.server()) {
-            Err(error @ Error::Sync { .. }) => {
-                self.note(|_| format!("  {error}"));
-                self.server().syncer.fail(error);
-            }
-            Err(error) => {
-                self.note(|_| format!("  {error}"));
-                self.tolerate(error, failed)?;
-            }
-            Ok(()) => {}
+        let Err(error) = keep(&self.server()) else {
+            // It goes on with the next partition when one fails.
+            return Ok(!self.disk.may_fail(failed));
+        };
+        self.note(|_| format!("  {error}"));
+        if matches!(error, Error::Sync { .. }) {
+            self.server().syncer.fail(error);
+        } else {
+            self.tolerate(error, failed)?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Retention deletes no more than it may, and what it deleted stays deleted.
     fn tidy(&mut self) -> Checked {
         let before = self.starts();
-        let failed = self.disk.failed_calls();
-        self.keep(housekeeping::tidy)?;
-        let done = !self.disk.may_fail(failed);
+        let done = self.keep(housekeeping::tidy)?;
         for ((place, start), (_, old_start)) in self.starts().into_iter().zip(before) {
             if start > old_start {
                 self.check_retention(place, start)?;
