@@ -211,9 +211,7 @@ impl Topics {
         self.disk
             .rename(&aside, &place)
             .map_err(Error::io("name", &place))?;
-        self.disk
-            .sync_dir(&live)
-            .map_err(Error::io("sync", &live))?;
+        sync_names(&*self.disk, &live)?;
         self.open_topic(&place, false, now_ms)
     }
 
@@ -317,9 +315,7 @@ impl Topics {
             partition.set_deleted();
         }
         for folder in [self.deleted(), self.live()] {
-            self.disk
-                .sync_dir(&folder)
-                .map_err(Error::io("sync", &folder))?;
+            sync_names(&*self.disk, &folder)?;
         }
         self.disk
             .remove_dir(&grave)
@@ -427,4 +423,11 @@ impl Topics {
     fn deleted(&self) -> PathBuf {
         self.data.join("deleted")
     }
+}
+
+fn sync_names(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    disk.sync_dir(folder).map_err(|source| Error::Sync {
+        path: folder.to_owned(),
+        source,
+    })
 }

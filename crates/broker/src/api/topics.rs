@@ -46,6 +46,19 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
     }
 }
 
+/// After a failed sync of their folder nobody knows which topics the next start would find, so
+/// the broker stops.
+fn settled<T>(server: &Server, changed: Result<T, Refused>) -> Result<T, Refused> {
+    match changed {
+        Err(Refused::Disk(error @ Error::Sync { .. })) => {
+            let what = error.to_string();
+            server.syncer.fail(error);
+            Err(Refused::Disk(Error::Stopped { what }))
+        }
+        changed => changed,
+    }
+}
+
 pub(super) async fn create(server: Arc<Server>, ask: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut results = Vec::with_capacity(ask.topics.len());
     for wanted in ask.topics {
@@ -112,12 +125,12 @@ fn create_one(
             None => Ok(describe(server, partitions, &config)),
         };
     }
-    let topic = server
+    let made = server
         .topics
         .create(name, partitions, config, now_ms(), |name| {
             clear_offsets(server, name)
-        })
-        .map_err(|refused| refusal(&wanted.name, refused))?;
+        });
+    let topic = settled(server, made).map_err(|refused| refusal(&wanted.name, refused))?;
     tracing::info!(topic = %topic.name, partitions, "a topic was created");
     Ok(describe(server, partitions, &topic.config).with_topic_id(topic.id))
 }
@@ -163,7 +176,7 @@ pub(super) async fn create_default(
                 .create(name.clone(), -1, TopicConfig::default(), now_ms(), |name| {
                     clear_offsets(&server, name)
                 });
-        let made = match made {
+        let made = match settled(&server, made) {
             Err(Refused::Exists) => server.topics.find(name.as_str()).ok_or(Refused::Unknown),
             made => made,
         };
@@ -215,7 +228,7 @@ pub(super) async fn delete(
         };
         let shared = server.clone();
         let deleted = blocking(move || {
-            let deleted = shared.topics.delete(topic.name.as_str());
+            let deleted = settled(&shared, shared.topics.delete(topic.name.as_str()));
             let deleted = deleted.map_err(|refused| refusal(topic.name.as_str(), refused));
             if deleted.is_ok() {
                 tracing::info!(topic = %topic.name, "a topic was deleted");
