@@ -23,13 +23,17 @@ mod raw;
 mod transfer;
 mod verify;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use compline_event::{Offset, Partition, Topic};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
 
 pub use self::{
     error::{CopyError, Side},
@@ -122,22 +126,12 @@ impl Copier {
 
     /// What the source holds.
     pub async fn source(&self) -> Result<Vec<(Place, Bounds)>, CopyError> {
-        let mut found = Vec::new();
-        for place in self.places() {
-            let bounds = self.from.bounds(place.topic, place.partition).await;
-            found.push((place, bounds.map_err(CopyError::at(Side::Source))?));
-        }
-        Ok(found)
+        self.bounds(Side::Source).await
     }
 
     /// What the target holds.
     pub async fn target(&self) -> Result<Vec<(Place, Bounds)>, CopyError> {
-        let mut found = Vec::new();
-        for place in self.places() {
-            let bounds = self.to.bounds(place.topic, place.partition).await;
-            found.push((place, bounds.map_err(CopyError::at(Side::Target))?));
-        }
-        Ok(found)
+        self.bounds(Side::Target).await
     }
 
     /// Copies what the source held when `source` was asked for.
@@ -159,8 +153,7 @@ impl Copier {
         place: Place,
         source: Bounds,
     ) -> Result<(), CopyError> {
-        let target = self.to.bounds(place.topic, place.partition).await;
-        let target = target.map_err(CopyError::at(Side::Target))?;
+        let target = self.bounds_of(Side::Target, place).await?;
         if target.end > source.end {
             return Err(CopyError::TargetIsAhead {
                 place,
@@ -197,6 +190,32 @@ impl Copier {
         groups::copy(from, to, places).await
     }
 
+    async fn bounds(&self, side: Side) -> Result<Vec<(Place, Bounds)>, CopyError> {
+        let mut found = Vec::new();
+        for place in self.places() {
+            found.push((place, self.bounds_of(side, place).await?));
+        }
+        Ok(found)
+    }
+
+    /// A node of a cluster may die while it is copied to.
+    async fn bounds_of(&self, side: Side, place: Place) -> Result<Bounds, CopyError> {
+        let log = match side {
+            Side::Source => &self.from,
+            Side::Target => &self.to,
+        };
+        let deadline = Instant::now() + raw::PATIENCE;
+        loop {
+            match log.bounds(place.topic, place.partition).await {
+                Err(error) if may_pass(side, &error) && Instant::now() < deadline => {
+                    tracing::debug!(%place, %error, "the copy asks again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                found => return found.map_err(CopyError::at(side)),
+            }
+        }
+    }
+
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let partitions = |topic| Log::partitions(topic).map(move |partition| (topic, partition));
         let all = self.topics.iter().copied().flat_map(partitions);
@@ -208,6 +227,12 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.topic, self.partition)
     }
+}
+
+/// The target's topics were seen a moment ago, so a node that does not know one is late.
+fn may_pass(side: Side, error: &LogError) -> bool {
+    let late = side == Side::Target && matches!(error, LogError::NoPartition { .. });
+    late || error.is_transient()
 }
 
 /// How many offsets stand from one to another; none when they run backwards.

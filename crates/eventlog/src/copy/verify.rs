@@ -52,10 +52,8 @@ pub(super) async fn whole(
     source: Bounds,
 ) -> Result<Verified, CopyError> {
     // Retention goes on while one copies.
-    let now = copier.from.bounds(place.topic, place.partition).await;
-    let now = now.map_err(CopyError::at(Side::Source))?;
-    let target = copier.to.bounds(place.topic, place.partition).await;
-    let target = target.map_err(CopyError::at(Side::Target))?;
+    let now = copier.bounds_of(Side::Source, place).await?;
+    let target = copier.bounds_of(Side::Target, place).await?;
     let kept = TopicSpec::of(place.topic).retention == Retention::Kept;
     if kept && target.start > now.start {
         return Err(CopyError::Lost {
