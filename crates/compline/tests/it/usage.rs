@@ -83,11 +83,29 @@ fn a_token_and_an_account_are_checked_before_anyone_is_asked() {
             "the longest wait is 60s",
         ),
         (&["key", "create", "--force"], "--write-key"),
+        (
+            &["log", "copy", "--from", "nowhere", "--to", "./new"],
+            "neither brokers (host:port) nor a folder",
+        ),
+        (&["broker", "inspect", "/tmp", "--from", "0"], "--partition"),
     ] {
         let output = compline(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr(&output).contains(named), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_folder_that_is_no_log_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.tex"), "all of it").unwrap();
+    let path = folder.path().to_str().unwrap();
+    for command in [["broker", "inspect"], ["broker", "repair"]] {
+        let output = compline(&[&command[..], &[path]].concat());
+        fails_saying(&output, &[path, "thesis.tex"]);
+    }
+    let output = compline(&["log", "copy", "--from", path, "--to", "127.0.0.1:1"]);
+    fails_saying(&output, &[path, "holds no log"]);
 }
 
 #[test]
