@@ -90,12 +90,9 @@ fn take(
     connections: &mut JoinSet<()>,
     stop: &watch::Receiver<bool>,
 ) {
-    let admitted = match server.admission.admit(address) {
-        Ok(admitted) => admitted,
+    let Ok(admitted) = server.admission.admit(address) else {
         // Dropped, the stream is closed.
-        Err(reason) => {
-            return tracing::warn!(peer = %address, %reason, "one more connection is closed");
-        }
+        return;
     };
     let (server, stop) = (server.clone(), stop.clone());
     connections.spawn(async move {

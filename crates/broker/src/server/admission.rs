@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crate::config::Limits;
 use crate::stats::Counters;
+
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -19,6 +22,8 @@ pub(crate) struct Admission {
 #[derive(Debug, Default)]
 struct Open {
     connections: usize,
+    /// When a refusal was last said; thousands would fill the log of the one they are to spare.
+    said: Option<Instant>,
     /// Only addresses that have some.
     by_address: HashMap<IpAddr, usize>,
 }
@@ -63,7 +68,11 @@ impl Admission {
             None
         };
         if let Some(refused) = refused {
-            self.counters.connections_refused.fetch_add(1, Relaxed);
+            let count = self.counters.connections_refused.fetch_add(1, Relaxed) + 1;
+            if open.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                open.said = Some(Instant::now());
+                tracing::warn!(peer = %address, reason = %refused, count, "connections are closed on arrival");
+            }
             return Err(refused);
         }
         open.connections += 1;
