@@ -1,6 +1,6 @@
 //! Consumer groups for the server: the state machines behind one lock, a clock, and the offsets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::offsets::{Committed, Key, Offsets, Pending};
 
 /// How long groups' time stands still; sessions and rebalances end this much late at most.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// The protocol type of those who read topics.
+const CONSUMER: &str = "consumer";
 
 #[derive(Debug)]
 pub(crate) struct Coordinator {
@@ -154,21 +157,38 @@ impl Coordinator {
             .map_err(storage_error)
     }
 
-    /// Deletes single offsets of a group; only while nobody is in it.
+    /// Deletes single offsets of a group, but of no topic that a member reads; those topics are
+    /// given back.
     pub(crate) fn delete_offsets(
         &self,
         name: &str,
-        gone: impl Fn(&str, i32) -> bool,
+        wanted: &BTreeMap<String, BTreeSet<i32>>,
         now_ms: i64,
-    ) -> Result<Pending, ResponseError> {
+    ) -> Result<(Pending, BTreeSet<String>), ResponseError> {
         let groups = self.groups();
-        match groups.get(name) {
-            Some(group) if !group.is_empty() => return Err(ResponseError::NonEmptyGroup),
-            None if !self.offsets.has_group(name) => return Err(ResponseError::GroupIdNotFound),
-            _ => {}
+        let members = groups.get(name).filter(|group| !group.is_empty());
+        if members.is_none() && !groups.contains_key(name) && !self.offsets.has_group(name) {
+            return Err(ResponseError::GroupIdNotFound);
         }
-        let gone = |key: &Key| key.group == name && gone(&key.topic, key.partition);
-        self.offsets.forget(gone, now_ms).map_err(storage_error)
+        // What others than consumers read, nobody can tell.
+        if members.is_some_and(|group| group.protocol_type() != CONSUMER) {
+            return Err(ResponseError::NonEmptyGroup);
+        }
+        let is_read = |topic: &String| members.is_some_and(|group| group.reads(topic));
+        let read: BTreeSet<String> = wanted
+            .keys()
+            .filter(|topic| is_read(topic))
+            .cloned()
+            .collect();
+        let gone = |key: &Key| {
+            key.group == name
+                && !read.contains(&key.topic)
+                && wanted
+                    .get(&key.topic)
+                    .is_some_and(|partitions| partitions.contains(&key.partition))
+        };
+        let pending = self.offsets.forget(gone, now_ms).map_err(storage_error)?;
+        Ok((pending, read))
     }
 
     /// What `look` sees of a group; `None` when there is none of that name. A group that only has

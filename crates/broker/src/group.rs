@@ -187,6 +187,11 @@ impl Group {
         &self.protocol
     }
 
+    /// Whether some member subscribes to this topic, or may do so for all that can be told.
+    pub(crate) fn reads(&self, topic: &str) -> bool {
+        self.members.values().any(|member| member.reads(topic))
+    }
+
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'_>> {
         self.members
             .iter()

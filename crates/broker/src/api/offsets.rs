@@ -1,6 +1,6 @@
 //! Committed offsets: written, read, deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -220,36 +220,46 @@ pub(super) fn delete(
     server: &Arc<Server>,
     ask: OffsetDeleteRequest,
 ) -> impl Future<Output = OffsetDeleteResponse> + Send + use<> {
-    let gone = |topic: &str, partition: i32| {
-        ask.topics.iter().any(|wanted| {
-            &**wanted.name == topic
-                && wanted
-                    .partitions
-                    .iter()
-                    .any(|part| part.partition_index == partition)
-        })
-    };
+    let mut wanted = BTreeMap::<String, BTreeSet<i32>>::new();
+    for topic in &ask.topics {
+        let partitions = topic.partitions.iter().map(|part| part.partition_index);
+        wanted
+            .entry(topic.name.to_string())
+            .or_default()
+            .extend(partitions);
+    }
     let written = server
         .coordinator
-        .delete_offsets(&ask.group_id, gone, now_ms());
-    if let Ok(pending) = &written {
+        .delete_offsets(&ask.group_id, &wanted, now_ms());
+    if let Ok((pending, _)) = &written {
         server.syncer.enqueue(&pending.log);
     }
+    let server = server.clone();
     async move {
-        let pending = match written {
-            Ok(pending) => pending,
+        let (pending, read) = match written {
+            Ok(done) => done,
             Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
         };
         // An edition that was replaced meanwhile holds it as well.
         let _ = pending.log.synced(pending.until).await;
         let topics = ask.topics.into_iter().map(|topic| {
-            let partitions = topic.partitions.iter();
-            let partitions = partitions.map(|part| {
-                OffsetDeleteResponsePartition::default().with_partition_index(part.partition_index)
+            let partitions = topic.partitions.iter().map(|part| {
+                let number = part.partition_index;
+                let error = if server.topics.partition(&topic.name, number).is_none() {
+                    Some(ResponseError::UnknownTopicOrPartition)
+                } else if read.contains(&**topic.name) {
+                    Some(ResponseError::GroupSubscribedToTopic)
+                } else {
+                    None
+                };
+                OffsetDeleteResponsePartition::default()
+                    .with_partition_index(number)
+                    .with_error_code(error.map_or(0, |error| error.code()))
             });
+            let partitions = partitions.collect();
             OffsetDeleteResponseTopic::default()
                 .with_name(topic.name)
-                .with_partitions(partitions.collect())
+                .with_partitions(partitions)
         });
         OffsetDeleteResponse::default().with_topics(topics.collect())
     }

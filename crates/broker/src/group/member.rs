@@ -86,6 +86,12 @@ impl Member {
             .unwrap_or_default()
     }
 
+    pub(super) fn reads(&self, topic: &str) -> bool {
+        self.protocols.iter().any(|(_, metadata)| {
+            subscribed(metadata).is_none_or(|topics| topics.contains(&topic.as_bytes()))
+        })
+    }
+
     pub(super) fn answer_join(&mut self, joined: Joined, now: Instant) {
         self.heard(now);
         if let Some(answer) = self.joining.take() {
@@ -131,5 +137,35 @@ impl Member {
             metadata: self.metadata(protocol),
             assignment: self.assignment.clone(),
         }
+    }
+}
+
+/// The topics of a consumer's metadata, which begins with a version and an array of names;
+/// `None` when it does not.
+fn subscribed(metadata: &[u8]) -> Option<Vec<&[u8]>> {
+    let (_version, rest) = metadata.split_first_chunk::<2>()?;
+    let (count, mut rest) = rest.split_first_chunk()?;
+    let mut topics = Vec::new();
+    for _ in 0..i32::from_be_bytes(*count) {
+        let (length, after) = rest.split_first_chunk()?;
+        let (topic, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        topics.push(topic);
+        rest = after;
+    }
+    Some(topics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subscribed;
+
+    #[test]
+    fn topics_are_found_in_what_consumers_say() {
+        let said = [&[0, 3, 0, 0, 0, 2, 0, 1][..], b"a", &[0, 2], b"bc", b"more"].concat();
+        assert_eq!(subscribed(&said), Some(vec![&b"a"[..], b"bc"]));
+        for cut in 0..said.len() - 4 {
+            assert_eq!(subscribed(&said[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(subscribed(&[0, 0, 0x7f, 0xff, 0xff, 0xff]), None);
     }
 }
