@@ -106,7 +106,7 @@ async fn random_bytes_never_stop_the_broker() {
             state
         };
         for _ in 0..3_000 {
-            let key = (random() % 62) as i16;
+            let key = (random() % 80) as i16;
             let version = (random() % 14) as i16;
             let body: Vec<u8> = (0..random() % 60)
                 .map(|_| {
