@@ -1,6 +1,6 @@
 //! Reading settings from the brokers, and setting those of topics.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{
     admin::{
@@ -9,6 +9,7 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaErrorCode as Code,
 };
+use tokio::time::{Instant, sleep};
 
 use super::{TopicReport, options};
 use crate::{LogError, context::Quiet};
@@ -18,10 +19,21 @@ const READING: &str = "reading the topics' settings";
 /// By name.
 pub(super) type Settings = BTreeMap<String, ConfigEntry>;
 
+/// How long a node may take to hear of a topic that was made by another.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
+
 pub(super) async fn of_topic(admin: &AdminClient<Quiet>, name: &str) -> Result<Settings, LogError> {
-    describe(admin, ResourceSpecifier::Topic(name))
-        .await
-        .map_err(|error| LogError::of(READING, error))
+    let deadline = Instant::now() + HEARD_WITHIN;
+    loop {
+        let described = describe(admin, ResourceSpecifier::Topic(name)).await;
+        let settings = described.map_err(|error| LogError::of(READING, error))?;
+        // A node that does not know the topic yet answers with an error, of which
+        // rdkafka tells only that there are no settings.
+        if !settings.is_empty() || Instant::now() >= deadline {
+            return Ok(settings);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// `None` where brokers are not ours to look at.

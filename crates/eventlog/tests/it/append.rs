@@ -10,7 +10,7 @@ use compline_event::{
 };
 use compline_eventlog::{AppendError, AppenderConfig, TopicSpec};
 
-use crate::street::{Street, all, event, key, numbers, soon, tenant};
+use crate::street::{Street, all, event, event_of_today, key, numbers, soon, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_appended_is_read_with_its_headers() {
@@ -181,10 +181,7 @@ async fn whoever_is_hit_by_the_end_of_an_appender_is_told_so() {
     let append = |number| {
         let appender = appender.clone();
         async move {
-            // Kafka forgets the producer of old records when it starts, and whose record
-            // comes next.
-            let mut event = event(number);
-            event.recorded_at = time::OffsetDateTime::now_utc();
+            let event = event_of_today(number);
             let appended = appender.append(Topic::Ad, Some(Partition(0)), key(number), &event);
             soon(appended).await
         }
@@ -217,7 +214,7 @@ async fn a_relay_loses_and_reorders_nothing_while_the_broker_crashes() {
     let relay = tokio::spawn(async move {
         let mut deliveries = Vec::new();
         for number in 0..RECORDS {
-            let bytes = event(number).encode();
+            let bytes = event_of_today(number).encode();
             let delivery = appender
                 .enqueue_encoded(Topic::Ad, Some(Partition(2)), key(number), bytes)
                 .await
@@ -240,9 +237,12 @@ async fn a_relay_loses_and_reorders_nothing_while_the_broker_crashes() {
 
     let records = all(&street.log, Partition(2)).await;
     let expected: Vec<u64> = (0..RECORDS).collect();
+    let found = numbers(&records);
+    let first = (0..).zip(&found).find(|(i, number)| i != *number);
     assert!(
-        numbers(&records) == expected,
-        "lost, doubled or out of order"
+        found == expected,
+        "lost, doubled or out of order: {} of {RECORDS}, of which the first other one is {first:?}",
+        found.len()
     );
     let stands_at: Vec<i64> = records.iter().map(|record| record.at.offset.0).collect();
     assert!(acknowledged == stands_at, "acknowledged at another place");

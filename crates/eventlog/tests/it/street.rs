@@ -16,7 +16,13 @@ use uuid::Uuid;
 
 use self::broker::Brokers;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A cluster's nodes that were killed elect leaders first.
+fn patience() -> Duration {
+    Duration::from_secs(match std::env::var_os("KAFKA_BOOTSTRAP") {
+        Some(_) => 90,
+        None => 30,
+    })
+}
 
 pub(crate) struct Street {
     brokers: Brokers,
@@ -131,6 +137,16 @@ pub(crate) fn event(number: u64) -> Envelope {
     }
 }
 
+/// Kafka forgets a producer by its records' times, at the latest when it starts: one of
+/// records that are more than a day old is a new one then, and what it sends again is
+/// written again.
+pub(crate) fn event_of_today(number: u64) -> Envelope {
+    Envelope {
+        recorded_at: OffsetDateTime::now_utc(),
+        ..event(number)
+    }
+}
+
 pub(crate) fn offsets(records: &[Record]) -> Vec<i64> {
     records.iter().map(|record| record.at.offset.0).collect()
 }
@@ -155,7 +171,7 @@ pub(crate) async fn all(log: &Log, partition: Partition) -> Vec<Record> {
 
 /// Fails the test where a wait without an end would hide the reason.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
+    tokio::time::timeout(patience(), future)
         .await
         .expect("this should not take so long")
 }

@@ -22,13 +22,26 @@ pub(crate) enum Brokers {
     },
     Kafka {
         bootstrap: String,
+        crashed: bool,
     },
+}
+
+/// A test that failed leaves the nodes to the next one as it found them.
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        if let Brokers::Kafka { crashed: true, .. } = self {
+            kafka(&["up"]);
+        }
+    }
 }
 
 impl Brokers {
     pub(crate) async fn start() -> Brokers {
         if let Ok(bootstrap) = std::env::var("KAFKA_BOOTSTRAP") {
-            return Brokers::Kafka { bootstrap };
+            return Brokers::Kafka {
+                bootstrap,
+                crashed: false,
+            };
         }
         let folder = tempfile::tempdir().unwrap();
         let running = start(&folder, SocketAddr::from(([127, 0, 0, 1], 0))).await;
@@ -42,7 +55,7 @@ impl Brokers {
     pub(crate) fn bootstrap(&self) -> String {
         match self {
             Brokers::Embedded { address, .. } => address.to_string(),
-            Brokers::Kafka { bootstrap } => bootstrap.clone(),
+            Brokers::Kafka { bootstrap, .. } => bootstrap.clone(),
         }
     }
 
@@ -50,7 +63,7 @@ impl Brokers {
     pub(crate) fn replication(&self) -> u16 {
         match self {
             Brokers::Embedded { .. } => 1,
-            Brokers::Kafka { bootstrap } => nodes(bootstrap) as u16,
+            Brokers::Kafka { bootstrap, .. } => nodes(bootstrap) as u16,
         }
     }
 
@@ -58,7 +71,8 @@ impl Brokers {
     pub(crate) fn crash(&mut self) {
         match self {
             Brokers::Embedded { running, .. } => *running = None,
-            Brokers::Kafka { bootstrap } => {
+            Brokers::Kafka { bootstrap, crashed } => {
+                *crashed = true;
                 for node in 1..=nodes(bootstrap) {
                     kafka(&["kill", &node.to_string()]);
                 }
@@ -73,9 +87,10 @@ impl Brokers {
                 address,
                 running,
             } => *running = Some(start(folder, *address).await),
-            Brokers::Kafka { .. } => {
+            Brokers::Kafka { crashed, .. } => {
                 let up = tokio::task::spawn_blocking(|| kafka(&["up"]));
                 up.await.unwrap();
+                *crashed = false;
             }
         }
     }
@@ -101,7 +116,7 @@ impl Brokers {
     fn data(&self) -> Vec<(String, PathBuf)> {
         match self {
             Brokers::Embedded { folder, .. } => vec![("log".to_owned(), folder.path().join("log"))],
-            Brokers::Kafka { bootstrap } => {
+            Brokers::Kafka { bootstrap, .. } => {
                 let folder = std::env::var("DEV_KAFKA_DIR").expect("the nodes' folder");
                 let of = |node| Path::new(&folder).join(format!("node-{node}")).join("data");
                 let nodes = 1..=nodes(bootstrap);
@@ -121,17 +136,14 @@ fn kafka(arguments: &[&str]) {
     assert!(ended.status.success(), "dev/kafka {arguments:?}: {ended:?}");
 }
 
+/// Kafka's indexes are long files with next to nothing in them, and stay so.
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
+    let mut command = Command::new("cp");
+    if cfg!(target_os = "linux") {
+        command.arg("--sparse=always");
     }
+    let ended = command.arg("-R").args([from, to]).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
 }
 
 async fn start(folder: &TempDir, bind: SocketAddr) -> RunningBroker {
