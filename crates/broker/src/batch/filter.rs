@@ -35,32 +35,46 @@ pub(crate) fn filter(
         });
     }
     let unpacked = unpack(header, batch)?;
-    let mut left = Vec::new();
+    // Looked through twice, because a list of what is left may be many times what it lists.
+    let mut left = Left::default();
     for record in Records::new(header, &unpacked) {
         let record = record.ok_or(io::ErrorKind::InvalidData)?;
         if keep(&record) {
-            left.push(record);
+            left.records += 1;
+            left.newest = left.newest.max(Some(record.timestamp));
+            left.tombstones |= record.value.is_none();
         }
     }
-    if left.is_empty() {
+    if left.records == 0 {
         return Ok(if keep_empty {
             Filtered::Changed(empty(header, batch))
         } else {
             Filtered::Gone
         });
     }
-    let begins_delay =
-        header.delete_horizon().is_none() && left.iter().any(|record| record.value.is_none());
-    if left.len() == header.records as usize && !begins_delay {
+    let begins_delay = left.tombstones && header.delete_horizon().is_none();
+    if left.records == header.records && !begins_delay {
         return Ok(Filtered::Unchanged);
     }
-    rebuild(header, batch, &left, begins_delay.then_some(horizon)).map(Filtered::Changed)
+    let horizon = begins_delay.then_some(horizon);
+    let records = Records::new(header, &unpacked)
+        .flatten()
+        .filter(|record| keep(record));
+    rebuild(header, batch, &left, records, horizon).map(Filtered::Changed)
 }
 
-fn rebuild(
+#[derive(Default)]
+struct Left {
+    records: i32,
+    newest: Option<i64>,
+    tombstones: bool,
+}
+
+fn rebuild<'a>(
     header: &Header,
     batch: &[u8],
-    records: &[Record<'_>],
+    left: &Left,
+    records: impl Iterator<Item = Record<'a>>,
     horizon: Option<i64>,
 ) -> io::Result<Vec<u8>> {
     let base_timestamp = horizon.unwrap_or(header.base_timestamp);
@@ -78,16 +92,15 @@ fn rebuild(
         unpacked.extend_from_slice(&timestamp);
         unpacked.extend_from_slice(record.rest);
     }
-    let newest = records.iter().map(|record| record.timestamp).max();
     let attributes = header.attributes | horizon.map_or(0, |_| DELETE_HORIZON);
     let codec = header.codec().unwrap_or(Codec::None);
     let mut rebuilt = batch[..HEADER].to_vec();
     rebuilt.extend(codec.pack(&unpacked)?);
     rebuilt[21..23].copy_from_slice(&attributes.to_be_bytes());
     rebuilt[27..35].copy_from_slice(&base_timestamp.to_be_bytes());
-    let newest = newest.unwrap_or(header.max_timestamp);
+    let newest = left.newest.unwrap_or(header.max_timestamp);
     rebuilt[35..43].copy_from_slice(&newest.to_be_bytes());
-    rebuilt[57..61].copy_from_slice(&(records.len() as i32).to_be_bytes());
+    rebuilt[57..61].copy_from_slice(&left.records.to_be_bytes());
     seal(&mut rebuilt);
     Ok(rebuilt)
 }
