@@ -1,4 +1,4 @@
-//! The topics: made, found, changed, deleted; each change durable before it is seen.
+//! The topics: opened and found here, changed in `change`; each change durable before it is seen.
 //!
 //! `topics/<name>~<id>/` holds one topic: the file `topic` and a folder for each partition. It is
 //! made aside under a name that begins with `~` and moved in place, and deleted by moving it to
