@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::config::{ConfigError, TopicConfig};
 use super::{MOST_PARTITIONS, Refused, Topic, TopicName, Topics};
 use crate::Error;
+use crate::file::Disk;
 
 impl Topics {
     /// Makes a topic; waits for the disk. `partitions` of -1 takes the default. `clear` makes
