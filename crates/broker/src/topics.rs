@@ -186,7 +186,10 @@ impl Topics {
             // A full disk is the likely reason; what was made so far must not be found later. It
             // goes by its name first: whatever crashes, no half of it stands for a topic.
             let aside = self.aside(id);
-            let _ = self.disk.rename(&self.place(&name, id), &aside);
+            let place = self.place(&name, id);
+            if self.disk.rename(&place, &aside).is_err() {
+                let _ = self.disk.remove_dir(&place);
+            }
             if self.disk.sync_dir(&self.live()).is_ok() {
                 let _ = self.disk.remove_dir(&aside);
             }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 /// What a disk writes at once, or not at all.
 const SECTOR: usize = 512;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Content {
     bytes: Vec<u8>,
     durable: Vec<u8>,

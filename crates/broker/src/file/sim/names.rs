@@ -28,7 +28,7 @@ enum Node {
     File(File),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Dir {
     names: BTreeMap<String, NodeId>,
     durable: BTreeMap<String, NodeId>,
@@ -159,6 +159,18 @@ impl Tree {
             .rev()
             .for_each(|change| self.settle(change));
         Ok(())
+    }
+
+    /// The same again, with files of its own.
+    pub(super) fn copy(&self) -> Tree {
+        let nodes = self.nodes.iter().map(|node| match node {
+            Node::Dir(dir) => Node::Dir(dir.clone()),
+            Node::File(file) => Node::File(Arc::new(Mutex::new(file.lock().unwrap().clone()))),
+        });
+        Tree {
+            nodes: nodes.collect(),
+            unsynced: self.unsynced.clone(),
+        }
     }
 
     /// What is found after a power loss; `content` says what of each file.
