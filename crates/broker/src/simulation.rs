@@ -52,7 +52,10 @@ fn run(seed: u64, removed: Option<Guard>, with_trace: bool) -> Run {
     let mut world = World::new(seed, with_trace);
     // Who is to miss a guard has to come across what it is for.
     match removed {
-        Some(Guard::SwapDurableFirst) => world.plan.compacts = true,
+        Some(Guard::SwapDurableFirst) => {
+            world.plan.compacts = true;
+            world.plan.interrupted_compactions = 4;
+        }
         Some(Guard::FailedSyncIsFatal) => {
             world.plan.faults.sync = 0.05;
             world.disk.set_faults(world.plan.faults);

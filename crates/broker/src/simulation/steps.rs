@@ -31,7 +31,7 @@ impl World {
             Step::SyncMarks => drop(self.keep(housekeeping::sync_marks)?),
             Step::Tidy => self.tidy()?,
             Step::Compact => {
-                if self.rng.random_ratio(1, 4) {
+                if self.rng.random_ratio(self.plan.interrupted_compactions, 4) {
                     let calls = self.rng.random_range(0..40);
                     self.disk.stop_after(Some(calls));
                 }
