@@ -50,6 +50,18 @@ struct Run {
 /// Runs one seed, with all guards but `removed`.
 fn run(seed: u64, removed: Option<Guard>, with_trace: bool) -> Run {
     let mut world = World::new(seed, with_trace);
+    // Who is to miss a guard has to come across what it is for.
+    match removed {
+        Some(Guard::SwapDurableFirst) => {
+            world.plan.compacts = true;
+            world.plan.interrupted_compactions = 4;
+        }
+        Some(Guard::FailedSyncIsFatal) => {
+            world.plan.faults.sync = 0.05;
+            world.disk.set_faults(world.plan.faults);
+        }
+        _ => {}
+    }
     let mut steps = 0;
     let ran = guard::without(removed, || {
         catch_unwind(AssertUnwindSafe(|| live(&mut world, &mut steps)))

@@ -113,8 +113,7 @@ impl SimDisk {
         SimDisk::holding(tree, Fate::new(0))
     }
 
-    /// What a machine finds after a power loss, by chance. Nothing can be done to this disk, or
-    /// to files of it that are open, any more.
+    /// What a machine finds after a power loss, by chance.
     pub(crate) fn lose_power(&self) -> SimDisk {
         let mut state = self.state();
         let State { tree, fate, .. } = &mut *state;
@@ -129,11 +128,10 @@ impl SimDisk {
         SimDisk::holding(self.state().tree.copy(), Fate::new(0))
     }
 
-    /// What the next process finds after the one that used the disk was killed. Nothing can be
-    /// done to this disk, or to files of it that are open, any more.
+    /// What the next process finds after the one that used the disk was killed: a copy.
     pub(crate) fn kill(&self) -> SimDisk {
         let mut state = self.state();
-        let tree = std::mem::take(&mut state.tree);
+        let tree = state.tree.copy();
         state.hand_over(tree)
     }
 
@@ -208,7 +206,6 @@ impl State {
         fate.faults = self.fate.faults;
         fate.failed = self.fate.failed;
         fate.calls = self.fate.calls;
-        self.fate.calls_left = Some(0);
         let next = SimDisk::holding(tree, fate);
         next.state().has_holes = self.has_holes;
         next

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::RequestHeader;
+use kafka_protocol::messages::{ApiKey, RequestHeader};
 use kafka_protocol::protocol::Encodable;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -43,6 +43,8 @@ struct Writer<'a> {
     bytes: Vec<u8>,
     version: i16,
     flexible: bool,
+    /// A large number that makes sense: a session's milliseconds, not so many partitions.
+    most: i64,
     rng: &'a mut StdRng,
 }
 
@@ -96,7 +98,7 @@ impl Writer<'_> {
             1 => -2,
             2 => i64::MAX,
             3 => i64::MIN,
-            4 => 6_000,
+            4 => self.most,
             _ => self.rng.random_range(0..3),
         };
         self.bytes.extend(&number.to_be_bytes()[8 - size..]);
@@ -149,10 +151,12 @@ fn draw(call: &Supported, rng: &mut StdRng) -> Bytes {
         .with_request_api_version(version);
     let mut bytes = BytesMut::new();
     header.encode(&mut bytes, header_version).unwrap();
+    let makes_partitions = matches!(call.key, ApiKey::CreateTopics | ApiKey::CreatePartitions);
     let mut writer = Writer {
         bytes: bytes.to_vec(),
         version,
         flexible: header_version >= 2,
+        most: if makes_partitions { 20 } else { 6_000 },
         rng,
     };
     writer.structure(call.shape.as_bytes());

@@ -98,15 +98,11 @@ impl Model {
             .put(offset, id, end)
     }
 
-    /// Bytes of all batches that are known behind an offset.
+    /// Bytes of all batches that are, or may be, behind an offset.
     pub(super) fn bytes_behind(&self, place: Place, offset: i64) -> i64 {
-        let known = self.partitions.get(&place).into_iter();
-        let behind = known
-            .flat_map(PartitionModel::known)
-            .filter(|(at, _)| *at > offset);
-        behind
-            .map(|(_, id)| self.batches[id].bytes.len() as i64)
-            .sum()
+        let batches = self.batches.iter().filter(|batch| batch.place == place);
+        let behind = batches.filter(|batch| batch.at.is_none_or(|at| at > offset));
+        behind.map(|batch| batch.bytes.len() as i64).sum()
     }
 
     /// The order of one partition: of each producer without holes, and what was sent once in the

@@ -92,6 +92,8 @@ pub(super) struct Plan {
     pub(super) retention_bytes: i64,
     /// Topics are compacted, and their producers write tombstones as well.
     pub(super) compacts: bool,
+    /// How many of four compactions are interrupted.
+    pub(super) interrupted_compactions: u32,
     /// How often an answer is lost on its way.
     pub(super) lost_answers: f64,
     pub(super) faults: Faults,
@@ -136,6 +138,7 @@ impl Plan {
                 rng.random_range(500..5_000)
             },
             compacts: rng.random_ratio(1, 3),
+            interrupted_compactions: 1,
             lost_answers,
             faults,
         }

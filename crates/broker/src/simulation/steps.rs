@@ -30,7 +30,13 @@ impl World {
             Step::SyncMeanwhile => self.sync_meanwhile(),
             Step::SyncMarks => drop(self.keep(housekeeping::sync_marks)?),
             Step::Tidy => self.tidy()?,
-            Step::Compact => drop(self.keep(housekeeping::compact)?),
+            Step::Compact => {
+                if self.rng.random_ratio(self.plan.interrupted_compactions, 4) {
+                    let calls = self.rng.random_range(0..40);
+                    self.disk.stop_after(Some(calls));
+                }
+                self.keep(housekeeping::compact)?;
+            }
             Step::Day => self.day()?,
             Step::Audit => self.audit()?,
             Step::FillDisk => {

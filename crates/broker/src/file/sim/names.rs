@@ -161,7 +161,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The same, of files that have nothing to do with these.
+    /// The same again, with files of its own.
     pub(super) fn copy(&self) -> Tree {
         let nodes = self.nodes.iter().map(|node| match node {
             Node::Dir(dir) => Node::Dir(dir.clone()),
