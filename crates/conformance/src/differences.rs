@@ -39,11 +39,6 @@ pub(crate) const NEW_REQUESTS: Difference = differs(
     "not listed",
     "listed",
 );
-pub(crate) const OFFSETS_OF_A_LIVE_GROUP: Difference = differs(
-    "offsets of a group with members are deleted, where none of them reads",
-    "NonEmptyGroup",
-    "None",
-);
 pub(crate) const RECOMPRESSION: Difference = differs(
     "compression.type=gzip of a new topic",
     "InvalidConfig",
@@ -60,11 +55,10 @@ pub(crate) const SMALL_SEGMENTS: Difference =
     differs("segment.bytes=1000 of a new topic", "None", "InvalidConfig");
 
 /// The whole list.
-pub const DIFFERENCES: [Difference; 8] = [
+pub const DIFFERENCES: [Difference; 7] = [
     TRANSACTIONS,
     NEW_GROUPS,
     NEW_REQUESTS,
-    OFFSETS_OF_A_LIVE_GROUP,
     RECOMPRESSION,
     RETENTION_DEFAULT,
     SEGMENT_DEFAULT,

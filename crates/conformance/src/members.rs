@@ -15,7 +15,6 @@ use kafka_protocol::messages::{
 use tokio::time::{Instant, sleep};
 
 use crate::Log;
-use crate::differences::OFFSETS_OF_A_LIVE_GROUP;
 use crate::kit::{WAIT, name};
 use crate::raw::{said, string, topic_name};
 
@@ -192,15 +191,7 @@ pub(crate) async fn offsets_are_deleted_unless_someone_reads_there(log: Log) -> 
         .with_group_id(GroupId(string(&group)))
         .with_topics(topics.to_vec());
     let deleted = member.node.ask(0, &ask).await?;
-    log.differs(OFFSETS_OF_A_LIVE_GROUP, said(deleted.error_code))?;
-    if deleted.error_code != 0 {
-        ensure!(member.committed(&left).await? == 6);
-        ensure!(member.leave().await? == "None");
-        let deleted = member.node.ask(0, &ask).await?;
-        ensure!(deleted.error_code == 0, "{}", said(deleted.error_code));
-        ensure!(member.committed(&left).await? == -1);
-        return Ok(());
-    }
+    ensure!(deleted.error_code == 0, "{}", said(deleted.error_code));
     for (topic, wanted) in [(&read, "GroupSubscribedToTopic"), (&left, "None")] {
         let found = deleted.topics.iter().find(|found| *found.name == **topic);
         let found = found.context("the topic")?.partitions[0].error_code;
