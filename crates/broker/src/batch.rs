@@ -14,7 +14,7 @@ use std::io::{self, IoSlice};
 pub(crate) use build::{NewRecord, build};
 #[cfg(test)]
 pub(crate) use build::{Sender, build_as};
-pub(crate) use check::{Fault, check, takes_long_to_check};
+pub(crate) use check::{Fault, check, is_packed};
 pub(crate) use codec::Codec;
 pub(crate) use filter::{Filtered, filter};
 pub(crate) use records::{Record, Records, Sketches};

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, Weak};
+use std::thread;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -302,6 +304,7 @@ impl Stores {
             counters,
             request_memory: RequestMemory::new(config.limits.request_memory_bytes),
             fetch_memory: Arc::new(Semaphore::new(config.limits.fetch_memory_bytes)),
+            unpacking: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             config,
         })
     }

@@ -67,7 +67,7 @@ impl Offsets {
         let (edition, log) = editions.open_newest(clean, now_ms)?;
         let log = Arc::new(log);
         let by_key = edition::read_all(&log)?;
-        let offsets = Offsets {
+        Ok(Offsets {
             disk,
             folder,
             mode,
@@ -77,9 +77,7 @@ impl Offsets {
                 by_key,
                 first_bytes: 0,
             }),
-        };
-        offsets.compact_if_worth(now_ms)?;
-        Ok(offsets)
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -193,7 +191,7 @@ impl Offsets {
         let log = Arc::new(editions.write(state.edition + 1, &state.by_key, now_ms)?);
         // Those who wait for the old edition go on doing so: it is still synced, if nameless.
         let old = std::mem::replace(&mut state.log, log);
-        old.set_deleted();
+        old.set_deleted(true);
         let old = state.edition;
         state.edition += 1;
         let bytes = state.log.log().bytes();

@@ -285,8 +285,8 @@ impl Partition {
         Ok(start_offset)
     }
 
-    pub(crate) fn set_deleted(&self) {
-        self.deleted.store(true, Ordering::Release);
+    pub(crate) fn set_deleted(&self, deleted: bool) {
+        self.deleted.store(deleted, Ordering::Release);
         // Whoever waits for records looks again and finds the topic gone.
         self.watermark.send_modify(|_| {});
     }

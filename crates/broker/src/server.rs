@@ -49,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) request_memory: RequestMemory,
     /// Bytes of records that may still be fetched.
     pub(crate) fetch_memory: Arc<Semaphore>,
+    /// Batches that may be unpacked at the same time.
+    pub(crate) unpacking: Semaphore,
 }
 
 /// Takes connections until `stop`, then lets those that are open finish what they began.

@@ -148,11 +148,13 @@ pub(crate) fn collect(server: &Server) -> Stats {
                 .topics
                 .partition(&key.topic, key.partition)
                 .map_or(0, |log| log.high_watermark());
-            *lag_by_topic.entry(key.topic).or_default() +=
-                u64::try_from(end - committed.offset).unwrap_or(0);
+            // What is committed is the client's to say: any number.
+            let behind = u64::try_from(end.saturating_sub(committed.offset)).unwrap_or(0);
+            let lag: &mut u64 = lag_by_topic.entry(key.topic).or_default();
+            *lag = lag.saturating_add(behind);
         }
         Some(GroupStats {
-            lag: lag_by_topic.values().sum(),
+            lag: (lag_by_topic.values()).fold(0, |sum: u64, lag| sum.saturating_add(*lag)),
             lag_by_topic,
             name,
             state,

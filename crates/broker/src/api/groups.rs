@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -108,7 +109,13 @@ pub(super) fn join(
         protocols: ask
             .protocols
             .into_iter()
-            .map(|known| (known.name.to_string(), known.metadata))
+            // A copy: what was decoded holds the whole request, as long as the member lives.
+            .map(|known| {
+                (
+                    known.name.to_string(),
+                    Bytes::copy_from_slice(&known.metadata),
+                )
+            })
             .collect(),
         answer,
     };
@@ -160,7 +167,12 @@ pub(super) fn sync(
         assignments: ask
             .assignments
             .into_iter()
-            .map(|part| (part.member_id.to_string(), part.assignment))
+            .map(|part| {
+                (
+                    part.member_id.to_string(),
+                    Bytes::copy_from_slice(&part.assignment),
+                )
+            })
             .collect(),
         answer,
     };

@@ -108,7 +108,8 @@ async fn append(
     let (settings, now) = (topic.log_settings, now_ms());
     let keyed = settings.compaction.is_some();
     let largest = topic.max_message_bytes;
-    let checked = if batch::takes_long_to_check(&bytes) {
+    let checked = if batch::is_packed(&bytes) {
+        let _turn = server.unpacking.acquire().await;
         let bytes = bytes.clone();
         blocking(move || batch::check(&bytes, largest, keyed)).await
     } else {

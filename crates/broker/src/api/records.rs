@@ -9,6 +9,7 @@ use kafka_protocol::messages::delete_records_response::{
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::blocking;
+use crate::Error;
 use crate::partition::Partition;
 use crate::server::Server;
 
@@ -26,7 +27,10 @@ pub(super) async fn delete(
             let result =
                 DeleteRecordsPartitionResult::default().with_partition_index(part.partition_index);
             let deleted = match server.topics.partition(&topic.name, part.partition_index) {
-                Some(log) => blocking(move || delete_before(&log, part.offset)).await,
+                Some(log) => {
+                    let server = server.clone();
+                    blocking(move || delete_before(&server, &log, part.offset)).await
+                }
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             partitions.push(match deleted {
@@ -43,7 +47,7 @@ pub(super) async fn delete(
     DeleteRecordsResponse::default().with_topics(topics)
 }
 
-fn delete_before(log: &Partition, offset: i64) -> Result<i64, ResponseError> {
+fn delete_before(server: &Server, log: &Partition, offset: i64) -> Result<i64, ResponseError> {
     let end = log.high_watermark();
     let offset = if offset == ALL { end } else { offset };
     if !(0..=end).contains(&offset) {
@@ -51,6 +55,9 @@ fn delete_before(log: &Partition, offset: i64) -> Result<i64, ResponseError> {
     }
     log.delete_before(offset).map_err(|error| {
         tracing::error!(%error, "records could not be deleted");
+        if matches!(error, Error::Sync { .. }) {
+            server.syncer.fail(error);
+        }
         ResponseError::KafkaStorageError
     })
 }

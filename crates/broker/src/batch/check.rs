@@ -64,13 +64,11 @@ pub(crate) fn check(bytes: &[u8], largest: usize, keyed: bool) -> Result<Header,
     Ok(header)
 }
 
-/// Packed bytes from which on unpacking them is no work for a thread that serves connections.
-const MUCH_TO_UNPACK: usize = 64 << 10;
-
-/// Whether [`check`] would keep a thread for more than a moment.
-pub(crate) fn takes_long_to_check(bytes: &[u8]) -> bool {
+/// Whether [`check`] unpacks. A few KiB may then take 128 MiB and a tenth of a second, so it is no
+/// work for a thread that serves connections, nor for many at once.
+pub(crate) fn is_packed(bytes: &[u8]) -> bool {
     let codec = Header::parse(bytes).and_then(|header| header.codec());
-    bytes.len() > MUCH_TO_UNPACK && codec != Some(Codec::None)
+    codec != Some(Codec::None)
 }
 
 /// Gives the largest timestamp.

@@ -74,9 +74,12 @@ impl MarkFile {
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.file.sync().map_err(|source| Error::Sync {
-            path: self.path.to_path_buf(),
-            source,
+        self.file.sync().map_err(|source| {
+            self.unsynced.store(true, Ordering::Release);
+            Error::Sync {
+                path: self.path.to_path_buf(),
+                source,
+            }
         })
     }
 }

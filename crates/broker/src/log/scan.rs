@@ -68,7 +68,7 @@ pub(super) fn sound_batch_after(
         .read_at(&mut tail, bad)
         .map_err(Error::io("read", path))?;
     tail.truncate(read);
-    let found = (1..tail.len().saturating_sub(HEADER)).find(|at| {
+    let found = (1..=tail.len().saturating_sub(HEADER)).find(|at| {
         let Some(header) = Header::parse(&tail[*at..]) else {
             return false;
         };

@@ -73,10 +73,15 @@ impl Editions<'_> {
         self.disk
             .rename(&aside, &current)
             .map_err(Error::io("name", &current))?;
-        self.disk
-            .sync_dir(self.folder)
-            .map_err(Error::io("sync", self.folder))?;
+        // The next start takes the edition of this name. If it cannot be gone on with, commits
+        // would go to one that is then removed: so whatever fails from here on stops the broker.
+        let unsure = |source| Error::Sync {
+            path: current.clone(),
+            source,
+        };
+        self.disk.sync_dir(self.folder).map_err(unsure)?;
         Partition::open(self.disk, &current, self.mode, true, now_ms)
+            .map_err(|error| unsure(io::Error::other(error)))
     }
 
     fn write_aside(

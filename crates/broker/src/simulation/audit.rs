@@ -194,6 +194,11 @@ impl World {
         let Some(place) = places.choose(&mut self.rng).copied() else {
             return Ok(());
         };
+        // What is asked comes before the last sync, or it would be no part of it.
+        self.settle()?;
+        if !self.places().contains(&place) {
+            return Ok(());
+        }
         while self.server().syncer.turn() {}
         // With the mark behind, only sound batches that follow tell damage from a torn write.
         let is_marked: bool = self.rng.random();
@@ -201,10 +206,6 @@ impl World {
         if is_marked && crate::housekeeping::sync_marks(&server).is_err() || self.disk.has_stopped()
         {
             return self.crash(false);
-        }
-        self.settle()?;
-        if !self.places().contains(&place) {
-            return Ok(());
         }
         let (folder, end) = {
             let partition = self.partition(place);

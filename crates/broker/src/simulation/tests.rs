@@ -112,5 +112,5 @@ fn a_start_that_is_not_durable_is_missed() {
 
 #[test]
 fn a_swap_that_is_not_durable_is_missed() {
-    missed(Guard::SwapDurableFirst, "");
+    missed(Guard::SwapDurableFirst, "the segment before it ends at");
 }

@@ -162,13 +162,17 @@ impl Topics {
         let _change = self.changing.lock().expect("no holder panics");
         let topic = self.find(name).ok_or(Refused::Unknown)?;
         let grave = self.deleted().join(topic.id.simple().to_string());
-        self.disk
-            .rename(&topic.folder, &grave)
-            .map_err(Error::io("delete", &topic.folder))?;
-        self.by_name.write().expect("no holder panics").remove(name);
+        // Said first: a roll or a compaction that then misses its folder knows why.
         for partition in &topic.partitions {
-            partition.set_deleted();
+            partition.set_deleted(true);
         }
+        if let Err(error) = self.disk.rename(&topic.folder, &grave) {
+            for partition in &topic.partitions {
+                partition.set_deleted(false);
+            }
+            return Err(Error::io("delete", &topic.folder)(error).into());
+        }
+        self.by_name.write().expect("no holder panics").remove(name);
         for folder in [self.deleted(), self.live()] {
             sync_names(&*self.disk, &folder)?;
         }

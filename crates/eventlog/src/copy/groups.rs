@@ -28,7 +28,10 @@ pub(super) async fn copy(
 ) -> Result<Vec<CopiedGroup>, CopyError> {
     // librdkafka's questions block.
     let copying = tokio::task::spawn_blocking(move || copy_all(&from, &to, &places));
-    copying.await.unwrap_or_else(|_| Ok(Vec::new()))
+    match copying.await {
+        Ok(copied) => copied,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
 }
 
 fn copy_all(from: &Log, to: &Log, places: &[Place]) -> Result<Vec<CopiedGroup>, CopyError> {
