@@ -200,6 +200,9 @@ impl World {
             return Ok(());
         }
         while self.server().syncer.turn() {}
+        if self.server().syncer.failure().borrow().is_some() {
+            return self.crash(false);
+        }
         // With the mark behind, only sound batches that follow tell damage from a torn write.
         let is_marked: bool = self.rng.random();
         let server = self.server();
