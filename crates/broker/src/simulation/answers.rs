@@ -172,12 +172,20 @@ impl World {
                 version,
             } => {
                 let answer: OffsetDeleteResponse = read(bytes, ask::FORGET_OFFSETS);
-                match error(answer.error_code) {
+                let of_partition = (answer.topics.iter())
+                    .flat_map(|topic| &topic.partitions)
+                    .find_map(|part| error(part.error_code));
+                match error(answer.error_code).or(of_partition) {
                     None => {
                         self.model.committed(group, place).confirm(version);
                         Ok(())
                     }
-                    Some(ResponseError::NonEmptyGroup | ResponseError::GroupIdNotFound) => Ok(()),
+                    Some(
+                        ResponseError::NonEmptyGroup
+                        | ResponseError::GroupIdNotFound
+                        | ResponseError::GroupSubscribedToTopic
+                        | ResponseError::UnknownTopicOrPartition,
+                    ) => Ok(()),
                     error => self.storage_error(&about, error),
                 }
             }
