@@ -135,7 +135,9 @@ async fn a_tenant_keeps_an_admin_key_whoever_revokes_at_once() {
         (Err(refused), Ok(_)) => (&other, refused),
         both => panic!("exactly one is effective: {both:?}"),
     };
-    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    // Who is shut out may be so before the own call is answered.
+    let answers = [Code::FailedPrecondition, Code::Unauthenticated];
+    assert!(answers.contains(&refused.code()), "{refused}");
     enters(&street, left).await.unwrap();
 
     let request = ListActivitiesRequest {
