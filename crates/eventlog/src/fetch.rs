@@ -279,6 +279,13 @@ impl PartitionReader {
         let (topic, partition, at) = (self.place.topic, self.place.partition, self.next);
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => {}
+            // On its way or on the disk: only who looks at the disk can tell.
+            Some(Code::BadMessage) => {
+                return self.transient(format!(
+                    "a batch there does not have its checksum, see \"A corrupt log\" in \
+                     docs/operations.md: {error}"
+                ));
+            }
             _ => return self.transient(error.to_string()),
         }
         // librdkafka has stopped fetching. Say why, by what the log holds now.

@@ -103,6 +103,13 @@ impl Walk<'_> {
     fn segment(&mut self, base: i64, path: &Path, next_base: Option<i64>) -> Result<(), Error> {
         let path = path.to_owned();
         let expected = self.facts.end_offset;
+        if base.saturating_sub(expected) > FARTHEST {
+            let what = format!(
+                "it is named as the segment from offset {base}, and the one before it ends at \
+                 {expected}: this file is of no log; move it out of the folder"
+            );
+            return Err(Error::corrupt(&path, 0, what));
+        }
         if base < expected {
             let what =
                 format!("it begins at offset {base}, and the segment before it ends at {expected}");
@@ -145,7 +152,9 @@ impl Walk<'_> {
         let may_have_holes = (self.may_have_holes)(base);
         loop {
             let expected = self.facts.end_offset;
-            let limit = next_base.unwrap_or(i64::MAX).min(expected + FARTHEST);
+            let limit = next_base
+                .unwrap_or(i64::MAX)
+                .min(expected.saturating_add(FARTHEST));
             let anywhere = expected..limit.max(expected);
             let found = reader.batch_at(position, &anywhere)?;
             let found = match found {

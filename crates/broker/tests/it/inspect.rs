@@ -269,6 +269,31 @@ async fn a_foreign_or_missing_segment_costs_its_offsets() {
     }
 }
 
+/// Its name is believed nowhere: offsets up to it would be lost for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_named_far_beyond_the_log_is_refused_by_name() {
+    for far in ["05000000000000000000.log", "09223372036854775800.log"] {
+        let folder = log().await;
+        let last = partition(folder.path()).segments.pop().unwrap();
+        let stray = last.path.with_file_name(far);
+        fs::write(&stray, b"x\n").unwrap();
+        let log = folder.path().join("log");
+        let inspector = Inspector::open(&log).unwrap();
+        let topics = inspector.topics().unwrap();
+        let told = inspector.partition(&topics[0].partitions[0], |_| true);
+        drop(inspector);
+        for error in [told.unwrap_err(), Repair::plan(&log).unwrap_err()] {
+            let error = error.to_string();
+            assert!(
+                error.contains(far) && error.contains("move it out"),
+                "{error}"
+            );
+        }
+        fs::remove_file(&stray).unwrap();
+        assert_eq!(partition(folder.path()).findings, []);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_tail_and_a_missing_index_are_mended_by_the_broker_itself() {
     let folder = log().await;
