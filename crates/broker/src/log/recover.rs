@@ -66,6 +66,9 @@ pub(crate) fn open(
     let mut expected = None;
     for base in full {
         refuse_gap(folder, expected, *base)?;
+        if !clean && mark.is_none_or(|mark| mark.synced.segment <= *base) {
+            sync_again(&**disk, &segment_path(folder, *base))?;
+        }
         let segment = open_closed(disk, folder, *base, border.holes_at(*base))?;
         expected = Some(segment.next_offset);
         closed.push_back(Arc::new(segment));
@@ -274,6 +277,20 @@ fn open_active(
         index: scan.index,
         file,
         path,
+    })
+}
+
+/// A roll may have taken a segment for synced beside a sync of it that failed: of two, only one is
+/// told. The mark says nothing of such a segment yet.
+fn sync_again(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    let file = disk
+        .open(path, Mode::Append)
+        .map_err(Error::io("open", path))?;
+    let size = file.size().map_err(Error::io("measure", path))?;
+    write_again(disk, path, 0..size)?;
+    file.sync().map_err(|source| Error::Sync {
+        path: path.to_owned(),
+        source,
     })
 }
 
