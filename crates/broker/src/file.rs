@@ -78,6 +78,10 @@ pub(crate) enum Mode {
 }
 
 /// Replaces a small file as a whole: after a crash it holds the old bytes or the new ones.
+///
+/// # Errors
+/// [`Error::Sync`] when nobody knows which of the two a crash would leave; with any other, the old
+/// ones stand.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let aside = path.with_extension("new");
     match disk.remove_file(&aside) {
@@ -95,7 +99,15 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), 
     disk.rename(&aside, path)
         .map_err(Error::io("replace", path))?;
     let folder = path.parent().expect("a file of the log stands in a folder");
-    disk.sync_dir(folder).map_err(Error::io("sync", folder))
+    sync_names(disk, folder)
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_names(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    disk.sync_dir(folder).map_err(|source| Error::Sync {
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 /// The bytes of a small file; `None` when it is missing.

@@ -52,6 +52,18 @@ pub(crate) struct Topic {
     folder: PathBuf,
 }
 
+impl Topic {
+    /// A topic never has fewer partitions than it had.
+    pub(crate) fn may_grow_to(&self, partitions: i32) -> bool {
+        may_have(partitions) && partitions > self.partitions.len() as i32
+    }
+}
+
+/// Whether a topic may have so many partitions.
+pub(crate) fn may_have(partitions: i32) -> bool {
+    (1..=MOST_PARTITIONS).contains(&partitions)
+}
+
 /// Why a topic was not changed.
 #[derive(Debug)]
 pub(crate) enum Refused {

@@ -7,8 +7,12 @@ use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+
 use crate::Log;
 use crate::kit::{WAIT, blocking, name, options};
+use crate::raw::{said, topic_name};
 
 pub(crate) async fn topics_are_made_and_deleted(log: Log) -> anyhow::Result<()> {
     let topic = log.topic(2, &[]).await?;
@@ -34,6 +38,31 @@ pub(crate) async fn topics_are_made_and_deleted(log: Log) -> anyhow::Result<()> 
         [Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))] => Ok(()),
         other => bail!("{other:?}"),
     }
+}
+
+pub(crate) async fn what_is_only_validated_is_refused_for_the_same_reasons(
+    log: Log,
+) -> anyhow::Result<()> {
+    for (partitions, wanted) in [
+        (0, "InvalidPartitions"),
+        (-5, "InvalidPartitions"),
+        (3, "None"),
+    ] {
+        let topic = name("topic");
+        let wish = CreatableTopic::default()
+            .with_name(topic_name(&topic))
+            .with_num_partitions(partitions)
+            .with_replication_factor(-1);
+        let ask = CreateTopicsRequest::default()
+            .with_topics(vec![wish])
+            .with_timeout_ms(10_000)
+            .with_validate_only(true);
+        let answer = log.node().await?.ask(5, &ask).await?;
+        let found = said(answer.topics[0].error_code);
+        ensure!(found == wanted, "{partitions}: {found}");
+        ensure!(self::partitions(&log, &topic).await? == 0);
+    }
+    Ok(())
 }
 
 pub(crate) async fn partitions_are_added_and_never_taken(log: Log) -> anyhow::Result<()> {

@@ -60,7 +60,7 @@ macro_rules! checks {
     };
 }
 
-const CHECKS: [Check; 43] = checks![
+const CHECKS: [Check; 45] = checks![
     records::every_codec_keeps_keys_values_headers_and_timestamps,
     records::offsets_have_no_holes_and_keep_the_order_of_each_partition,
     records::an_idempotent_producer_writes_each_record_once,
@@ -84,9 +84,11 @@ const CHECKS: [Check; 43] = checks![
     retention::old_segments_go_when_there_is_too_much,
     retention::records_go_when_they_are_too_old,
     retention::records_are_deleted_up_to_where_there_are_some,
+    retention::records_of_a_compacted_topic_are_not_deleted,
     retention::a_reader_under_whom_the_start_moves_is_told,
     retention::compaction_keeps_the_newest_of_each_key,
     admin::topics_are_made_and_deleted,
+    admin::what_is_only_validated_is_refused_for_the_same_reasons,
     admin::partitions_are_added_and_never_taken,
     admin::settings_are_described_and_changed,
     admin::bad_names_and_settings_are_refused,

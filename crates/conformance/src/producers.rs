@@ -70,71 +70,62 @@ pub(crate) async fn a_batch_sent_twice_is_written_once_and_gets_its_offset_again
 pub(crate) async fn a_hole_in_the_sequence_is_refused_and_its_filling_taken(
     log: Log,
 ) -> anyhow::Result<()> {
-    let (topic, mut leader, id) = numbered(&log).await?;
-    for (sequence, wanted) in [
-        (0, fine(0)),
-        (2, refused("OutOfOrderSequenceNumber")),
-        (1, fine(1)),
-        (2, fine(2)),
-    ] {
-        let records = batch(
-            Numbered {
-                id,
-                epoch: 0,
-                sequence,
-            },
-            &["v"],
-        )?;
-        let found = leader.produce(&topic, records).await?;
-        ensure!(found == wanted, "{sequence}: {found:?}");
-    }
-    Ok(())
+    takes(
+        &log,
+        &[
+            (0, 0, fine(0)),
+            (0, 2, refused("OutOfOrderSequenceNumber")),
+            (0, 1, fine(1)),
+            (0, 2, fine(2)),
+        ],
+    )
+    .await
 }
 
 pub(crate) async fn an_old_epoch_is_fenced_and_a_new_one_begins_at_zero(
     log: Log,
 ) -> anyhow::Result<()> {
-    let (topic, mut leader, id) = numbered(&log).await?;
-    for (epoch, sequence, wanted) in [
-        (0, 0, fine(0)),
-        (1, 1, refused("OutOfOrderSequenceNumber")),
-        (1, 0, fine(1)),
-        (0, 1, refused("InvalidProducerEpoch")),
-        (1, 1, fine(2)),
-    ] {
-        let records = batch(
-            Numbered {
-                id,
-                epoch,
-                sequence,
-            },
-            &["v"],
-        )?;
-        let found = leader.produce(&topic, records).await?;
-        ensure!(found == wanted, "epoch {epoch}, {sequence}: {found:?}");
-    }
-    Ok(())
+    takes(
+        &log,
+        &[
+            (0, 0, fine(0)),
+            (1, 1, refused("OutOfOrderSequenceNumber")),
+            (1, 0, fine(1)),
+            (0, 1, refused("InvalidProducerEpoch")),
+            (1, 1, fine(2)),
+        ],
+    )
+    .await
 }
 
 /// A partition that does not know a producer, because its records expired or it was quiet for a
 /// day, takes whatever number comes next; behind the largest number comes 0.
 pub(crate) async fn an_unknown_producer_may_begin_anywhere(log: Log) -> anyhow::Result<()> {
-    let (topic, mut leader, id) = numbered(&log).await?;
-    for (sequence, wanted) in [
-        (i32::MAX, fine(0)),
-        (1, refused("OutOfOrderSequenceNumber")),
-        (0, fine(1)),
-    ] {
-        let records = batch(
-            Numbered {
-                id,
-                epoch: 3,
-                sequence,
-            },
-            &["v"],
-        )?;
-        let found = leader.produce(&topic, records).await?;
-        ensure!(found == wanted, "{sequence}: {found:?}");
+    takes(
+        &log,
+        &[
+            (3, i32::MAX, fine(0)),
+            (3, 1, refused("OutOfOrderSequenceNumber")),
+            (3, 0, fine(1)),
+        ],
+    )
+    .await
+}
+
+/// One producer's batches of one record, each of an epoch and a sequence, and what is said to them.
+async fn takes(log: &Log, batches: &[(i16, i32, Said)]) -> anyhow::Result<()> {
+    let (topic, mut leader, id) = numbered(log).await?;
+    for (epoch, sequence, wanted) in batches {
+        let numbered = Numbered {
+            id,
+            epoch: *epoch,
+            sequence: *sequence,
+        };
+        let found = leader.produce(&topic, batch(numbered, &["v"])?).await?;
+        ensure!(
+            found == *wanted,
+            "epoch {epoch}, sequence {sequence}: {found:?}"
+        );
     }
     Ok(())
 }

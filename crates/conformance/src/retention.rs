@@ -94,6 +94,26 @@ pub(crate) async fn records_are_deleted_up_to_where_there_are_some(log: Log) -> 
     Ok(())
 }
 
+/// What is only compacted keeps the last record of each key, whoever asks.
+pub(crate) async fn records_of_a_compacted_topic_are_not_deleted(log: Log) -> anyhow::Result<()> {
+    for (policy, wanted) in [
+        ("compact", Err(Some(RDKafkaErrorCode::PolicyViolation))),
+        ("compact,delete", Ok(())),
+    ] {
+        let topic = log.topic(1, &[("cleanup.policy", policy)]).await?;
+        let producer = log.producer()?;
+        send(&producer, FutureRecord::to(&topic).key("k").payload("x")).await?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&topic, 0, Offset::Offset(1))?;
+        let deleted = log.admin()?.delete_records(&list, &options()).await?;
+        let found = deleted.elements()[0]
+            .error()
+            .map_err(|error| error.rdkafka_error_code());
+        ensure!(found == wanted, "{policy}: {found:?}");
+    }
+    Ok(())
+}
+
 /// A reader whose place was deleted is told, or goes on where it was told to.
 pub(crate) async fn a_reader_under_whom_the_start_moves_is_told(log: Log) -> anyhow::Result<()> {
     let topic = log.topic(1, &[]).await?;

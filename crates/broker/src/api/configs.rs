@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::topics::{Refusal, refusal};
+use super::topics::{Refusal, refusal, settled};
 use super::{blocking, text};
 use crate::server::Server;
 use crate::topics::Refused;
@@ -244,7 +244,7 @@ async fn apply(
     let (server, topic) = (server.clone(), name.clone());
     let changed = blocking(move || {
         if !validate_only {
-            return server.topics.configure(&name, change);
+            return settled(&server, server.topics.configure(&name, change));
         }
         let topic = server.topics.find(&name).ok_or(Refused::Unknown)?;
         change(&topic.config).map(|_| ()).map_err(Refused::Config)

@@ -6,6 +6,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
 use super::blocking;
+use crate::Error;
 use crate::server::Server;
 
 /// Gives a new id at epoch 0, also to a producer that has one and wants to begin again, as Kafka
@@ -23,12 +24,16 @@ pub(super) async fn init(
     if ask.transactional_id.is_some() {
         return refuse(ResponseError::TransactionalIdAuthorizationFailed);
     }
-    match blocking(move || server.producer_ids.next()).await {
+    let shared = server.clone();
+    match blocking(move || shared.producer_ids.next()).await {
         Ok(id) => InitProducerIdResponse::default()
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(0),
         Err(error) => {
             tracing::error!(%error, "a producer id could not be made durable");
+            if matches!(error, Error::Sync { .. }) {
+                server.syncer.fail(error);
+            }
             refuse(ResponseError::KafkaStorageError)
         }
     }

@@ -26,7 +26,10 @@ pub(super) async fn delete(
         for part in topic.partitions {
             let result =
                 DeleteRecordsPartitionResult::default().with_partition_index(part.partition_index);
+            let compacted =
+                (server.topics.find(&topic.name)).is_some_and(|topic| !topic.log_settings.deletes);
             let deleted = match server.topics.partition(&topic.name, part.partition_index) {
+                Some(_) if compacted => Err(ResponseError::PolicyViolation),
                 Some(log) => {
                     let server = server.clone();
                     blocking(move || delete_before(&server, &log, part.offset)).await

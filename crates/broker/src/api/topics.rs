@@ -48,7 +48,7 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
 
 /// After a failed sync of their folder nobody knows which topics the next start would find, so
 /// the broker stops.
-fn settled<T>(server: &Server, changed: Result<T, Refused>) -> Result<T, Refused> {
+pub(super) fn settled<T>(server: &Server, changed: Result<T, Refused>) -> Result<T, Refused> {
     match changed {
         Err(Refused::Disk(error @ Error::Sync { .. })) => {
             let what = error.to_string();
@@ -122,6 +122,9 @@ fn create_one(
     if validate_only {
         return match server.topics.find(name.as_str()) {
             Some(_) => Err(refusal(&wanted.name, Refused::Exists)),
+            None if !topics::may_have(partitions) => {
+                Err(refusal(&wanted.name, Refused::Partitions))
+            }
             None => Ok(describe(server, partitions, &config)),
         };
     }
@@ -287,14 +290,12 @@ fn grow(
     validate_only: bool,
 ) -> Result<(), Refusal> {
     if !validate_only {
-        return server
-            .topics
-            .grow(&wanted.name, wanted.count, now_ms())
-            .map_err(|refused| refusal(&wanted.name, refused));
+        let grown = server.topics.grow(&wanted.name, wanted.count, now_ms());
+        return settled(server, grown).map_err(|refused| refusal(&wanted.name, refused));
     }
     match server.topics.find(&wanted.name) {
         None => Err(refusal(&wanted.name, Refused::Unknown)),
-        Some(topic) if wanted.count <= topic.partitions.len() as i32 => {
+        Some(topic) if !topic.may_grow_to(wanted.count) => {
             Err(refusal(&wanted.name, Refused::Partitions))
         }
         Some(_) => Ok(()),

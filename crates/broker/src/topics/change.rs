@@ -6,9 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::config::{ConfigError, TopicConfig};
-use super::{MOST_PARTITIONS, Refused, Topic, TopicName, Topics};
+use super::{Refused, Topic, TopicName, Topics, may_have};
 use crate::Error;
-use crate::file::Disk;
+use crate::file;
 
 impl Topics {
     /// Makes a topic; waits for the disk. `partitions` of -1 takes the default. `clear` makes
@@ -26,7 +26,7 @@ impl Topics {
         } else {
             partitions
         };
-        if !(1..=MOST_PARTITIONS).contains(&partitions) {
+        if !may_have(partitions) {
             return Err(Refused::Partitions);
         }
         let _change = self.changing.lock().expect("no holder panics");
@@ -66,7 +66,7 @@ impl Topics {
         self.disk
             .rename(&aside, &place)
             .map_err(Error::io("name", &place))?;
-        sync_names(&*self.disk, &live)?;
+        file::sync_names(&*self.disk, &live)?;
         self.open_topic(&place, false, now_ms)
     }
 
@@ -100,10 +100,10 @@ impl Topics {
     pub(crate) fn grow(&self, name: &str, partitions: i32, now_ms: i64) -> Result<(), Refused> {
         let _change = self.changing.lock().expect("no holder panics");
         let topic = self.find(name).ok_or(Refused::Unknown)?;
-        let now = topic.partitions.len() as i32;
-        if !(now + 1..=MOST_PARTITIONS).contains(&partitions) {
+        if !topic.may_grow_to(partitions) {
             return Err(Refused::Partitions);
         }
+        let now = topic.partitions.len() as i32;
         self.make_partition_folders(&topic.folder, now..partitions)?;
         let mut all = topic.partitions.clone();
         for number in now..partitions {
@@ -174,18 +174,11 @@ impl Topics {
         }
         self.by_name.write().expect("no holder panics").remove(name);
         for folder in [self.deleted(), self.live()] {
-            sync_names(&*self.disk, &folder)?;
+            file::sync_names(&*self.disk, &folder)?;
         }
         self.disk
             .remove_dir(&grave)
             .map_err(Error::io("remove", &grave))?;
         Ok(())
     }
-}
-
-fn sync_names(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
-    disk.sync_dir(folder).map_err(|source| Error::Sync {
-        path: folder.to_owned(),
-        source,
-    })
 }

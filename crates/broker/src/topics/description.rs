@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::config::TopicConfig;
-use super::{MOST_PARTITIONS, TopicName};
+use super::{TopicName, may_have};
 
 pub(super) fn write(name: &TopicName, id: Uuid, partitions: i32, config: &TopicConfig) -> String {
     let mut text = format!("name={name}\nid={id}\npartitions={partitions}\n");
@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Option<(TopicName, Uuid, i32, TopicConfig)> {
     Some((
         name?,
         id?,
-        partitions.filter(|count| (1..=MOST_PARTITIONS).contains(count))?,
+        partitions.filter(|count| may_have(*count))?,
         config,
     ))
 }
