@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use edition::Editions;
+pub(crate) use edition::fold;
 pub(crate) use entry::{Committed, Key};
 
 use crate::file::Disk;

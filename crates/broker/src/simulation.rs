@@ -21,6 +21,7 @@ mod about;
 mod answers;
 mod audit;
 mod clients;
+mod groups;
 mod model;
 mod net;
 mod plan;

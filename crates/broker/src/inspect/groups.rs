@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{BatchFacts, CommittedFacts, PartitionFolder, partition};
 use crate::Error;
-use crate::batch::{HEADER, Header, Records};
+use crate::batch::Header;
 use crate::file::{Disk, Mode};
-use crate::offsets::{Committed, Key};
+use crate::offsets::{Committed, Key, fold};
 
 pub(super) fn read(disk: &dyn Disk, log: &PartitionFolder) -> Result<Vec<CommittedFacts>, Error> {
     let mut by_key: BTreeMap<Key, Committed> = BTreeMap::new();
@@ -30,7 +30,6 @@ pub(super) fn read(disk: &dyn Disk, log: &PartitionFolder) -> Result<Vec<Committ
         .collect())
 }
 
-/// The broker writes these batches itself: they are small and not compressed.
 fn take(
     disk: &dyn Disk,
     batch: &BatchFacts<'_>,
@@ -43,17 +42,8 @@ fn take(
     let mut bytes = vec![0; batch.bytes as usize];
     file.read_at(&mut bytes, batch.position)
         .map_err(Error::io("read", path))?;
-    let Some(header) = Header::parse(&bytes) else {
-        return Ok(());
-    };
-    for record in Records::new(&header, &bytes[HEADER..]).flatten() {
-        let Some(key) = record.key.and_then(Key::decode) else {
-            continue;
-        };
-        match record.value.and_then(Committed::decode) {
-            Some(committed) => by_key.insert(key, committed),
-            None => by_key.remove(&key),
-        };
+    if let Some(header) = Header::parse(&bytes) {
+        fold(by_key, &header, &bytes);
     }
     Ok(())
 }

@@ -164,17 +164,22 @@ pub(super) fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Erro
             ));
         }
         while let Some(header) = Header::parse(rest) {
-            for record in Records::new(&header, &rest[HEADER..header.size]).flatten() {
-                let Some(key) = record.key.and_then(Key::decode) else {
-                    continue;
-                };
-                match record.value.and_then(Committed::decode) {
-                    Some(committed) => by_key.insert(key, committed),
-                    None => by_key.remove(&key),
-                };
-            }
+            fold(&mut by_key, &header, &rest[..header.size]);
             offset = header.next_offset();
             rest = &rest[header.size..];
         }
+    }
+}
+
+/// What a batch, of which the broker writes its own and unpacked, makes of what was committed.
+pub(crate) fn fold(by_key: &mut BTreeMap<Key, Committed>, header: &Header, batch: &[u8]) {
+    for record in Records::new(header, &batch[HEADER..]).flatten() {
+        let Some(key) = record.key.and_then(Key::decode) else {
+            continue;
+        };
+        match record.value.and_then(Committed::decode) {
+            Some(committed) => by_key.insert(key, committed),
+            None => by_key.remove(&key),
+        };
     }
 }
