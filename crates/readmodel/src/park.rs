@@ -26,6 +26,11 @@ pub struct NewlyParked {
     pub reason: String,
 }
 
+/// How people are told of a parked key: `topic:key`.
+pub fn key_name(topic: &str, key: &[u8]) -> String {
+    format!("{topic}:{}", String::from_utf8_lossy(key))
+}
+
 /// The keys that are parked at places of one projection's generation, in the
 /// order of `places`. Read in the batch's transaction, after the fence, and never
 /// kept: a redrive may have taken one away since.

@@ -1,5 +1,6 @@
 //! Makes what every role expects to be there: topics, logins, schemas, the first
-//! generation of every projection. Safe to repeat, and by several at once.
+//! generation of every projection; and brings the generations that stand to this
+//! build's layout. Safe to repeat, and by several at once.
 
 use anyhow::{Context as _, Error, Result};
 use compline_ad::AdEngine;
@@ -8,7 +9,7 @@ use compline_event::{Offset, Partition, Topic};
 use compline_eventlog::{Log, TopicReport, TopicSpec};
 use compline_readmodel::{
     Projection,
-    generation::{self, GenerationError, Plan},
+    generation::{self, GenerationError},
     role,
 };
 use sqlx::migrate::MigrateError;
@@ -57,9 +58,9 @@ pub async fn schemas(rooms: &Rooms) -> Result<()> {
 }
 
 async fn projection<P: Projection>(rooms: &Rooms) -> Result<()> {
-    let plan = Plan::first::<P>(|topic| TopicSpec::of(topic).partitions);
-    let created = generation::create(&rooms.database, &plan).await;
-    created.map_err(readable)
+    let partitions_of = |topic| TopicSpec::of(topic).partitions;
+    let laid_out = generation::lay_out::<P>(&rooms.database, partitions_of).await;
+    laid_out.map_err(readable)
 }
 
 /// What to do about tables that another version laid out, and that this one cannot

@@ -149,3 +149,20 @@ async fn a_batch_has_bounds_and_a_cancelled_one_loses_nothing() {
     let ((), found) = soon(async { tokio::join!(writer, reading) }).await;
     assert!(found == (0..2_000).collect::<Vec<_>>());
 }
+
+/// A reader that was just opened is sent elsewhere before it has read anything, while
+/// its first records are on their way, or after they have come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_at_any_moment_is_followed() {
+    let street = Street::open().await;
+    street.fill(P, 0..200).await;
+    let config = ConsumerConfig::default();
+    let (group, _) = assigned(&street.log, "g", config).await;
+    for round in 0..200_u64 {
+        let mut reader = group.start(AD, P, Offset(0)).unwrap();
+        tokio::time::sleep(Duration::from_micros(700 * (round % 100))).await;
+        reader.seek(Offset(0)).unwrap();
+        let batch = soon(reader.next_batch(5, 1 << 20)).await.unwrap();
+        assert_eq!(offsets(&batch), [0, 1, 2, 3, 4], "round {round}");
+    }
+}

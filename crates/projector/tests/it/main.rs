@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fence;
+mod generations;
 mod marks;
 mod poison;
 mod shared;
