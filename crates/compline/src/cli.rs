@@ -8,6 +8,7 @@ mod change;
 mod key;
 mod list;
 mod log;
+mod parked;
 mod projection;
 mod replay;
 mod role;
@@ -77,6 +78,8 @@ enum Action {
     /// Copy a whole log
     #[command(subcommand)]
     Log(log::LogCommand),
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
     #[command(subcommand)]
     Projection(projection::ProjectionCommand),
     /// Play a life of ads over HTTP and compare every row at its end
@@ -157,6 +160,7 @@ impl Cli {
             Action::Replay(replay) => replay.run(&target, &mut out).await?,
             Action::Topics(topics) => topics.run(&target, &mut out).await?,
             Action::Log(log) => log.run(&target, &mut out).await?,
+            Action::Parked(parked) => parked.run(&target, &mut out).await?,
             Action::Projection(projection) => projection.run(&target, &mut out).await?,
             Action::Simulate(simulate) => simulate.run(&target, &mut out).await?,
         }

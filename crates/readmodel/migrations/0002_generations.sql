@@ -11,3 +11,18 @@ ALTER TABLE pointer ADD COLUMN previous integer;
 
 -- No batch goes beyond it, for as long as the session lives that says so.
 ALTER TABLE checkpoint ADD COLUMN held_at bigint;
+
+-- Parked keys that somebody gave up: whose rows lack what, and why.
+CREATE TABLE discarded_key (
+    projection   text NOT NULL,
+    generation   integer NOT NULL,
+    topic        text NOT NULL,
+    partition    integer NOT NULL,
+    key          bytea NOT NULL,
+    tenant_id    uuid,
+    offsets      bigint[] NOT NULL,
+    parked_for   text NOT NULL,
+    reason       text NOT NULL,
+    discarded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, generation, topic, partition, key, discarded_at)
+);

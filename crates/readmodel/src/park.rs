@@ -3,6 +3,8 @@
 //! The list in Postgres is the truth: a parked key's later records join it in the
 //! transaction of their batch, so that a redrive has them all, in order.
 
+pub mod desk;
+
 use std::collections::HashSet;
 
 use compline_event::{EventId, Offset, TenantId};

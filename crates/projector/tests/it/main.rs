@@ -8,6 +8,7 @@ mod fence;
 mod generations;
 mod marks;
 mod poison;
+mod redrive;
 mod shared;
 mod street;
 mod tally;
