@@ -199,6 +199,9 @@ fn list(parked: &[ParkedKey], out: &mut Output) -> Result<()> {
         }
         return Ok(());
     }
+    if parked.is_empty() {
+        return Ok(out.line("nothing is parked")?);
+    }
     let rows = parked
         .iter()
         .map(|key| {
