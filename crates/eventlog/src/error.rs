@@ -98,6 +98,12 @@ pub enum ReadError {
     #[error("{at} is not in the log, which holds {start} up to {end} there",
         start = bounds.start, end = bounds.end)]
     OutOfRange { at: RecordId, bounds: Bounds },
+    /// Permanent: the disk under that batch has changed it. Stop the partition and say
+    /// so; nothing behind it is read.
+    #[error(
+        "what the log holds at {at} is damaged, see \"A corrupt log\" in docs/operations.md: {reason}"
+    )]
+    Damaged { at: RecordId, reason: String },
     /// The same read may succeed later; the reader goes on by itself.
     #[error("cannot read {topic}/{partition} at {offset} now: {reason}")]
     Transient {
