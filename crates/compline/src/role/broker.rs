@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use compline_broker::{Advertised, Broker, BrokerConfig, Monitor};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::BrokerSettings, process::Process};
+use crate::{config::BrokerSettings, metric::counted::Counted, process::Process};
 
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,9 +44,10 @@ pub async fn start(
         bootstrap: broker.bootstrap(),
     };
     let monitor = broker.monitor();
+    let counted = process.counted.clone();
     process
         .stores
-        .spawn("broker's metrics", |stop| measure(monitor, stop));
+        .spawn("broker's metrics", |stop| measure(monitor, counted, stop));
     process.stores.spawn("broker", |stop| async move {
         check.ready();
         broker.run(stop.cancelled_owned()).await
@@ -56,6 +57,7 @@ pub async fn start(
 
 async fn measure(
     monitor: Monitor,
+    counted: Counted,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     let mut ticks = tokio::time::interval(MEASURE_EVERY);
@@ -65,6 +67,6 @@ async fn measure(
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        measures::record(&monitor.stats(), &mut shown);
+        measures::record(&monitor.stats(), &mut shown, &counted);
     }
 }
