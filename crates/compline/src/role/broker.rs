@@ -5,7 +5,7 @@ mod measures;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
-use compline_broker::{Advertised, Broker, BrokerConfig, Monitor};
+use compline_broker::{Broker, Monitor};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::BrokerSettings, metric::counted::Counted, process::Process};
@@ -26,17 +26,8 @@ pub async fn start(
     data: PathBuf,
     process: &Process,
 ) -> Result<Listening> {
-    let mut config = BrokerConfig::new(&data);
-    config.bind = settings.listen;
-    config.allow_remote = settings.allow_remote;
-    if !settings.advertised_host.is_empty() {
-        config.advertised = Some(Advertised {
-            host: settings.advertised_host.clone(),
-            port: 0,
-        });
-    }
     let check = process.health.register("broker");
-    let broker = Broker::open(config)
+    let broker = Broker::open(settings.of_broker(&data))
         .await
         .with_context(|| format!("the log in {}", data.display()))?;
     let listening = Listening {
