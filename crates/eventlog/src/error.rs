@@ -38,9 +38,12 @@ pub enum LogError {
         needed: String,
     },
     #[error(
-        "topics are to have {replication} replicas (log.replication), and there are {brokers} brokers"
+        "topics are to have {replication} replicas, each on a broker of its own, and there are {brokers} brokers"
     )]
     TooFewBrokers { replication: u16, brokers: usize },
+    /// Of several at once; two or more.
+    #[error("{}", joined(.errors))]
+    Several { errors: Vec<LogError> },
     #[error("{topic}/{partition} is not a partition")]
     NoPartition { topic: Topic, partition: Partition },
     #[error("{topic}/{partition} is being read already")]
@@ -129,6 +132,26 @@ impl LogError {
         }
     }
 
+    /// Whether topics or brokers are not as the promises need them.
+    pub fn is_broken_promise(&self) -> bool {
+        match self {
+            LogError::PartitionCount { .. }
+            | LogError::TopicSetting { .. }
+            | LogError::BrokerSetting { .. } => true,
+            LogError::Several { errors } => errors.iter().all(LogError::is_broken_promise),
+            _ => false,
+        }
+    }
+
+    /// Of at least one.
+    pub(crate) fn of_all(errors: impl IntoIterator<Item = LogError>) -> Self {
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        match errors.len() {
+            1 => errors.remove(0),
+            _ => LogError::Several { errors },
+        }
+    }
+
     pub(crate) fn of(doing: &'static str, source: KafkaError) -> Self {
         use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -159,6 +182,11 @@ impl LogError {
             _ => LogError::Unavailable { doing, source },
         }
     }
+}
+
+fn joined(errors: &[LogError]) -> String {
+    let all: Vec<String> = errors.iter().map(LogError::to_string).collect();
+    all.join("; ")
 }
 
 impl AppendError {

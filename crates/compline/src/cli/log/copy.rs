@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use compline_event::Topic;
 use compline_eventlog::{
@@ -17,7 +17,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::end::{End, EndName, Kind};
-use crate::{client::Target, config::Settings, output::Output, role::reach, show};
+use crate::{
+    client::Target,
+    config::Settings,
+    output::Output,
+    role::{migrate, reach},
+    show,
+};
 
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
@@ -106,7 +112,7 @@ async fn copy(from: &End, to: &End, topics: &[Topic]) -> Result<Done> {
     let survey = copier.prepare().await?;
     survey
         .check()
-        .with_context(|| format!("{to} (`compline topics ensure` says how to mend it)"))?;
+        .map_err(|error| anyhow!("{to}: {error}; {}", migrate::remedy(&to.config)))?;
     let mut source = copier.source().await?;
     // What is appended meanwhile is copied in further rounds, until there is none.
     loop {
