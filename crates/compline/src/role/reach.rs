@@ -87,7 +87,7 @@ pub async fn answers(config: &LogConfig) -> Result<()> {
         || config.bootstrap.to_lowercase().contains("ssl://");
     let mut refused = Vec::new();
     for address in addresses(&config.bootstrap) {
-        match within(greet(&address, encrypted)).await {
+        match greet(&address, encrypted, ANSWER_WITHIN).await {
             Ok(()) => return Ok(()),
             Err(error) => refused.push(format!("{address}: {error}")),
         }

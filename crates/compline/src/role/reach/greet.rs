@@ -1,13 +1,15 @@
 //! Whether what listens somewhere speaks Kafka's protocol. Kafka's client itself tries
 //! for as long as it is asked to, and says neither where nor what it found there.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 
+const NO_BROKER: &str = "no broker of Kafka's listens there";
 /// Any number that comes back only from who has read the request.
 const CORRELATION: i32 = 0x636f_6d70;
 /// ApiVersions in version 0, which every broker answers, before it asks who one is.
@@ -19,13 +21,22 @@ const LONGEST: i32 = 1 << 20;
 /// Of what is no answer, so much is shown.
 const SHOWN: usize = 40;
 
-/// Asks one question of Kafka's. `encrypted` says that the brokers speak TLS, which is not
-/// spoken here: then it is enough that somebody listens.
-pub(super) async fn greet(address: &str, encrypted: bool) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+/// Asks one question of Kafka's, and waits for the connection and for the answer so long
+/// at most. `encrypted` says that the brokers speak TLS, which is not spoken here: then it
+/// is enough that somebody listens.
+pub(super) async fn greet(address: &str, encrypted: bool, most: Duration) -> io::Result<()> {
+    let seconds = most.as_secs();
+    let connected = timeout(most, TcpStream::connect(address)).await;
+    let stream =
+        connected.map_err(|_| io::Error::other(format!("no connection within {seconds} s")))??;
     if encrypted {
         return Ok(());
     }
+    let asked = timeout(most, ask(stream)).await;
+    asked.map_err(|_| io::Error::other(format!("{NO_BROKER}: it is silent, for {seconds} s")))?
+}
+
+async fn ask(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&question()).await?;
     let mut answer = Vec::new();
     while answer.len() < HEAD {
@@ -40,7 +51,7 @@ pub(super) async fn greet(address: &str, encrypted: bool) -> io::Result<()> {
     match answer.len() >= HEAD && may_be_kafka(&answer) {
         true => Ok(()),
         false => Err(io::Error::other(format!(
-            "no broker of Kafka's listens there: {}",
+            "{NO_BROKER}: {}",
             describe(&answer)
         ))),
     }
@@ -92,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    /// What is said of a listener that answers so and hangs up.
-    async fn said_of(answer: &'static [u8]) -> String {
+    /// What is said of a listener that answers so and hangs up, or stays.
+    async fn said_of(answer: &'static [u8], stays: bool) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let answering = async {
@@ -101,8 +112,10 @@ mod tests {
             let mut asked = [0; 22];
             stream.read_exact(&mut asked).await.unwrap();
             stream.write_all(answer).await.unwrap();
+            stays.then_some(stream)
         };
-        let (greeted, ()) = tokio::join!(greet(&address, false), answering);
+        let greeting = greet(&address, false, Duration::from_secs(1));
+        let (greeted, _stream) = tokio::join!(greeting, answering);
         greeted.map_or_else(|error| error.to_string(), |()| "Kafka".to_owned())
     }
 
@@ -122,8 +135,10 @@ mod tests {
             (b"\x00\x00\x00\x0acomp", "it answers"),
             (b"\x00\x00\x00\x0acomp\x00\x00\x00\x00\x00\x00", "Kafka"),
         ] {
-            let found = said_of(answer).await;
+            let found = said_of(answer, false).await;
             assert!(found.contains(said), "{answer:?}: {found}");
         }
+        let found = said_of(b"", true).await;
+        assert!(found.ends_with("it is silent, for 1 s"), "{found}");
     }
 }
