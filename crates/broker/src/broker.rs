@@ -262,10 +262,7 @@ impl Stores {
         let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
         // A crash between the two steps of a topic's deletion leaves offsets that would be taken for
         // those of the next topic of that name.
-        let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now);
-        let of_none = of_none.map_err(|error| Error::Stopped {
-            what: format!("{error:?}"),
-        })?;
+        let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now)?;
         of_none.log.sync()?;
         let producer_ids = ProducerIds::open(disk, &data)?;
         Ok(Stores {

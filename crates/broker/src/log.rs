@@ -108,12 +108,15 @@ pub(crate) struct Appended {
     pub(crate) duplicate: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
+    #[error("the batch does not follow the last one of its producer")]
     OutOfOrder,
+    #[error("the producer has a newer epoch by now")]
     Fenced,
     /// The disk is full or worse; nothing of the batch is in the log.
-    Disk(io::Error),
+    #[error(transparent)]
+    Disk(#[from] Error),
 }
 
 /// A file to sync, and what is durable after that.
@@ -151,20 +154,18 @@ impl Log {
             }
         }
         if self.broken || self.sync_failed {
-            return Err(AppendError::Disk(io::Error::other(
-                "an earlier append failed half-way, or a sync",
-            )));
+            let source = io::Error::other("an earlier append failed half-way, or a sync");
+            return Err(Error::io("append to", &self.active.path)(source).into());
         }
         if self.is_full(batch.len(), settings, now_ms) {
-            self.roll()
-                .map_err(|error| AppendError::Disk(io::Error::other(error)))?;
+            self.roll()?;
         }
         let append_time = settings.append_time.then_some(now_ms);
         let active = &mut self.active;
         let stamp = Stamp::new(batch, &mut header, active.next_offset, append_time);
         if let Err(error) = active.file.append(&mut stamp.parts(batch)) {
             self.broken = active.file.truncate(active.size).is_err();
-            return Err(AppendError::Disk(error));
+            return Err(Error::io("append to", &active.path)(error).into());
         }
         active.index.note(&header, active.size as u32);
         active.size += header.size as u64;
@@ -271,6 +272,19 @@ impl Log {
     /// Moves the synced end forward.
     pub(crate) fn set_synced(&mut self, end: Point) {
         self.synced = self.synced.max(end);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// To be told when the folder was moved.
+    pub(crate) fn moved_to(&mut self, folder: &Path) {
+        self.folder = folder.to_owned();
+        self.active.path = segment_path(folder, self.active.base);
+        for segment in &mut self.closed {
+            *segment = Arc::new(segment.moved_to(folder));
+        }
     }
 
     pub(crate) fn end(&self) -> Point {

@@ -19,7 +19,6 @@ use crate::{Error, SyncMode};
 
 #[derive(Debug)]
 pub(crate) struct Partition {
-    folder: PathBuf,
     mode: SyncMode,
     log: Mutex<Log>,
     mark: MarkFile,
@@ -56,7 +55,6 @@ impl Partition {
         mark.write(&log.mark(), 1)?;
         mark.sync()?;
         Ok(Partition {
-            folder: folder.to_owned(),
             mode,
             watermark: watch::Sender::new(log.synced().offset),
             log: Mutex::new(log),
@@ -74,8 +72,13 @@ impl Partition {
         self.log.lock().expect("no holder of a log's lock panics")
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.log().folder().to_owned()
+    }
+
+    /// To be told when the folder was moved, while nothing of it is read.
+    pub(crate) fn moved_to(&self, folder: &Path) {
+        self.log().moved_to(folder);
     }
 
     /// Appends; the caller hands the partition to the syncer and waits with

@@ -73,6 +73,8 @@ pub(crate) enum Refused {
     Partitions,
     Config(ConfigError),
     Disk(Error),
+    /// A sync failed, and the broker was told to stop for it.
+    Stopping,
 }
 
 impl From<Error> for Refused {

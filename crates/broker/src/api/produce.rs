@@ -162,9 +162,9 @@ fn not_written(
     topic: &Topic,
     number: i32,
     partition: &Arc<Partition>,
-    error: &dyn std::fmt::Display,
+    error: &(dyn std::error::Error + 'static),
 ) -> ResponseError {
-    tracing::error!(%error, topic = %topic.name, partition = number, "a batch could not be written");
+    tracing::error!(error, topic = %topic.name, partition = number, "a batch could not be written");
     // Had it to do with a sync, this finds out and stops the broker.
     server.syncer.enqueue(partition);
     ResponseError::KafkaStorageError

@@ -43,6 +43,10 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
             tracing::error!(%error, topic, "a topic could not be changed");
             (ResponseError::KafkaStorageError, error.to_string())
         }
+        Refused::Stopping => (
+            ResponseError::KafkaStorageError,
+            "The broker stops, for a sync failed.".to_owned(),
+        ),
     }
 }
 
@@ -51,9 +55,9 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
 pub(super) fn settled<T>(server: &Server, changed: Result<T, Refused>) -> Result<T, Refused> {
     match changed {
         Err(Refused::Disk(error @ Error::Sync { .. })) => {
-            let what = error.to_string();
+            tracing::error!(%error, "the topics could not be synced");
             server.syncer.fail(error);
-            Err(Refused::Disk(Error::Stopped { what }))
+            Err(Refused::Stopping)
         }
         changed => changed,
     }
@@ -156,15 +160,7 @@ fn describe(server: &Server, partitions: i32, config: &TopicConfig) -> Creatable
 /// even if the deletion was interrupted.
 fn clear_offsets(server: &Server, name: &topics::TopicName) -> Result<(), Error> {
     let offsets = &server.coordinator.offsets;
-    let cleared = offsets.clear_topic(name.as_str(), now_ms());
-    cleared.map_err(|error| {
-        tracing::error!(%error, topic = %name, "offsets of a deleted topic could not be deleted");
-        let what = error.to_string();
-        if matches!(error, Error::Sync { .. }) {
-            server.syncer.fail(error);
-        }
-        Error::Stopped { what }
-    })
+    offsets.clear_topic(name.as_str(), now_ms())
 }
 
 /// A topic that somebody asked about and that is made for it.
@@ -258,8 +254,7 @@ pub(super) async fn delete(
     }
     async move {
         for gone in pending {
-            // An edition that was replaced meanwhile holds it as well.
-            let _ = gone.log.synced(gone.until).await;
+            gone.synced().await;
         }
         DeleteTopicsResponse::default().with_responses(results)
     }

@@ -89,6 +89,23 @@ impl Closed {
         }
     }
 
+    /// The same segment, in another folder.
+    pub(super) fn moved_to(&self, folder: &Path) -> Closed {
+        let summary = Summary {
+            next_offset: self.next_offset,
+            newest: self.newest,
+            size: self.size,
+        };
+        let path = segment_path(folder, self.base);
+        Closed::new(
+            self.base,
+            summary,
+            self.file.clone(),
+            path,
+            self.disk.clone(),
+        )
+    }
+
     /// Where to begin looking for an offset.
     pub(super) fn floor(&self, offset: i64) -> io::Result<u32> {
         self.search(|index| index.floor(offset))
