@@ -26,6 +26,8 @@ pub(crate) struct Partition {
     /// says never moves back.
     mark_turn: Mutex<u64>,
     watermark: watch::Sender<i64>,
+    /// Held while a full segment is closed.
+    rolling: Mutex<()>,
     /// Held while segments are taken away or replaced.
     cleaning: Mutex<()>,
     /// Its records could not be read, which is said once.
@@ -60,6 +62,7 @@ impl Partition {
             log: Mutex::new(log),
             mark,
             mark_turn: Mutex::new(2),
+            rolling: Mutex::new(()),
             cleaning: Mutex::new(()),
             uncleanable: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -91,6 +94,11 @@ impl Partition {
         now_ms: i64,
     ) -> Result<Appended, AppendError> {
         let mut log = self.log();
+        while log.is_full(batch.len(), settings, now_ms) {
+            drop(log);
+            self.roll_if_full(batch.len(), settings, now_ms)?;
+            log = self.log();
+        }
         let appended = log.append(batch, header, settings, now_ms)?;
         if self.mode == SyncMode::Relaxed || !guard::holds(Guard::SyncedHighWatermark) {
             let end = log.end();
@@ -107,11 +115,22 @@ impl Partition {
         settings: &LogSettings,
         now_ms: i64,
     ) -> Result<(), Error> {
+        self.roll_if(|log| log.is_full(size, settings, now_ms))
+    }
+
+    fn roll_if(&self, is_due: impl FnOnce(&Log) -> bool) -> Result<(), Error> {
+        let _rolling = self.rolling.lock().expect("nobody who rolls panics");
+        let roll = {
+            let mut log = self.log();
+            if !is_due(&log) {
+                return Ok(());
+            }
+            log.begin_roll()?
+        };
+        let next = roll.run();
         let mut log = self.log();
-        if log.is_full(size, settings, now_ms) {
-            log.roll()?;
-            self.show(&log);
-        }
+        log.end_roll(&roll, next)?;
+        self.show(&log);
         Ok(())
     }
 
@@ -196,15 +215,25 @@ impl Partition {
         let Ok(_cleaning) = self.cleaning.try_lock() else {
             return Ok(());
         };
-        if !self.log().has_expired(settings, now_ms) {
+        let expired = self.log().expired(settings, now_ms);
+        if expired.active {
+            let closed = self.roll_if(|log| log.expired(settings, now_ms).active);
+            match closed {
+                Ok(()) => {}
+                // On a full disk what goes already makes the room to close this one next time.
+                Err(error @ Error::Io { .. }) if expired.closed > 0 => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "an expired segment could not be closed"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let retired = self.log().retire(settings, now_ms);
+        if retired.is_empty() {
             return Ok(());
         }
-        let retired = {
-            let mut log = self.log();
-            let retired = log.retire(settings, now_ms)?;
-            self.show(&log);
-            retired
-        };
         if guard::holds(Guard::StartDurableFirst) {
             self.write_mark()?;
             self.mark.sync()?;

@@ -135,6 +135,7 @@ fn assemble(
         synced,
         broken: false,
         sync_failed: false,
+        is_rolling: false,
     }
 }
 

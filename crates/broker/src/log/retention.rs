@@ -12,16 +12,10 @@
 use std::sync::Arc;
 
 use super::{Closed, Log, LogSettings};
-use crate::Error;
 
 impl Log {
-    /// Whether retention would delete anything; cheap.
-    pub(crate) fn has_expired(&self, settings: &LogSettings, now_ms: i64) -> bool {
-        let expired = self.expired(settings, now_ms);
-        expired.closed > 0 || expired.active
-    }
-
-    fn expired(&self, settings: &LogSettings, now_ms: i64) -> Expired {
+    /// What retention would delete; cheap.
+    pub(crate) fn expired(&self, settings: &LogSettings, now_ms: i64) -> Expired {
         let mut excess = match settings.retention_bytes {
             bytes @ 0.. if settings.deletes => self.bytes().checked_sub(bytes as u64),
             _ => None,
@@ -48,29 +42,10 @@ impl Log {
         Expired { closed, active }
     }
 
-    /// Takes the expired segments out of the log and returns them; the caller makes the new start
-    /// durable, then removes the files.
-    pub(crate) fn retire(
-        &mut self,
-        settings: &LogSettings,
-        now_ms: i64,
-    ) -> Result<Vec<Arc<Closed>>, Error> {
-        let expired = self.expired(settings, now_ms);
-        let mut retired = self.take_oldest(expired.closed);
-        if expired.active {
-            match self.roll() {
-                Ok(()) => retired.extend(self.take_oldest(1)),
-                // On a full disk what goes already makes the room to close this one next time.
-                Err(error @ Error::Io { .. }) if !retired.is_empty() => {
-                    tracing::warn!(%error, "an expired segment could not be closed");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(retired)
-    }
-
-    fn take_oldest(&mut self, count: usize) -> Vec<Arc<Closed>> {
+    /// Takes the expired segments that are closed out of the log and returns them; the caller
+    /// makes the new start durable, then removes the files.
+    pub(crate) fn retire(&mut self, settings: &LogSettings, now_ms: i64) -> Vec<Arc<Closed>> {
+        let count = self.expired(settings, now_ms).closed;
         let taken: Vec<_> = self.closed.drain(..count).collect();
         if let Some(last) = taken.last() {
             self.start_offset = self.start_offset.max(last.next_offset);
@@ -79,10 +54,11 @@ impl Log {
     }
 }
 
-/// How many closed segments expired, and whether the active one did after them.
-struct Expired {
-    closed: usize,
-    active: bool,
+/// How many closed segments expired, and whether the active one did after them, which is closed
+/// first.
+pub(crate) struct Expired {
+    pub(crate) closed: usize,
+    pub(crate) active: bool,
 }
 
 fn is_old(newest: i64, settings: &LogSettings, now_ms: i64) -> bool {

@@ -25,7 +25,7 @@ pub(crate) struct Closed {
 
 /// The segment that is written.
 #[derive(Debug)]
-pub(super) struct Active {
+pub(crate) struct Active {
     pub(super) base: i64,
     pub(super) next_offset: i64,
     pub(super) size: u64,

@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod retention;
+mod rolls;
 mod times;
 
 use std::path::{Path, PathBuf};
