@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::topics::{Refusal, refusal, settled};
-use super::{blocking, text};
+use super::{changing, text};
 use crate::server::Server;
 use crate::topics::Refused;
 use crate::topics::config::{ConfigError, SETTINGS, TopicConfig};
@@ -241,12 +241,12 @@ async fn apply(
         }
         other => return Err(unknown_resource(other)),
     }
-    let (server, topic) = (server.clone(), name.clone());
-    let changed = blocking(move || {
+    let (shared, topic) = (server.clone(), name.clone());
+    let changed = changing(server, move || {
         if !validate_only {
-            return settled(&server, server.topics.configure(&name, change));
+            return settled(&shared, shared.topics.configure(&name, change));
         }
-        let topic = server.topics.find(&name).ok_or(Refused::Unknown)?;
+        let topic = shared.topics.find(&name).ok_or(Refused::Unknown)?;
         change(&topic.config).map(|_| ()).map_err(Refused::Config)
     });
     changed.await.map_err(|refused| refusal(&topic, refused))

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
     DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
 
-use super::{blocking, now_ms, text};
+use super::{changing, now_ms, text};
 use crate::Error;
 use crate::server::Server;
 use crate::topics::config::{SETTINGS, TopicConfig};
@@ -67,8 +67,8 @@ pub(super) async fn create(server: Arc<Server>, ask: CreateTopicsRequest) -> Cre
     let mut results = Vec::with_capacity(ask.topics.len());
     for wanted in ask.topics {
         let result = CreatableTopicResult::default().with_name(wanted.name.clone());
-        let (server, validate_only) = (server.clone(), ask.validate_only);
-        let made = blocking(move || create_one(&server, &wanted, validate_only)).await;
+        let (shared, validate_only) = (server.clone(), ask.validate_only);
+        let made = changing(&server, move || create_one(&shared, &wanted, validate_only)).await;
         results.push(match made {
             Ok(described) => described.with_name(result.name),
             Err((error, message)) => result
@@ -168,7 +168,8 @@ pub(super) async fn create_default(
     server: Arc<Server>,
     name: topics::TopicName,
 ) -> Result<Arc<Topic>, ResponseError> {
-    let made = blocking(move || {
+    let shared = server.clone();
+    let made = changing(&shared, move || {
         let made =
             server
                 .topics
@@ -226,7 +227,7 @@ pub(super) async fn delete(
             continue;
         };
         let shared = server.clone();
-        let deleted = blocking(move || {
+        let deleted = changing(&server, move || {
             let deleted = settled(&shared, shared.topics.delete(topic.name.as_str()));
             let deleted = deleted.map_err(|refused| refusal(topic.name.as_str(), refused));
             if deleted.is_ok() {
@@ -267,8 +268,8 @@ pub(super) async fn create_partitions(
     let mut results = Vec::with_capacity(ask.topics.len());
     for wanted in ask.topics {
         let result = CreatePartitionsTopicResult::default().with_name(wanted.name.clone());
-        let (server, validate_only) = (server.clone(), ask.validate_only);
-        let grown = blocking(move || grow(&server, &wanted, validate_only)).await;
+        let (shared, validate_only) = (server.clone(), ask.validate_only);
+        let grown = changing(&server, move || grow(&shared, &wanted, validate_only)).await;
         results.push(match grown {
             Ok(()) => result,
             Err((error, message)) => result
