@@ -39,7 +39,9 @@ impl Editions<'_> {
             .filter_map(|name| name.parse::<u64>().ok())
             .max();
         let kept = newest.map(|edition| edition.to_string());
-        for name in names.iter().filter(|name| Some(*name) != kept.as_ref()) {
+        let is_ours = |name: &&String| name.trim_end_matches(".new").parse::<u64>().is_ok();
+        let others = names.iter().filter(|name| Some(*name) != kept.as_ref());
+        for name in others.filter(is_ours) {
             self.remove_folder(&folder.join(name))?;
         }
         let edition = newest.unwrap_or(0);
