@@ -312,6 +312,10 @@ impl DiskFile for SimFile {
         Ok(self.content().bytes().len() as u64)
     }
 
+    fn modified_ms(&self) -> io::Result<i64> {
+        Ok(self.content().modified_ms())
+    }
+
     fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
         let mut state = self.disk.meet(Call::Read)?;
         let content = self.content();

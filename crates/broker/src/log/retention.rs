@@ -4,14 +4,16 @@
 //!
 //! - all their records are before the log's start (with any cleanup policy),
 //! - or the log without them is still not smaller than `retention.bytes`,
-//! - or the largest timestamp in them is more than `retention.ms` ago.
+//! - or the largest timestamp in them is more than `retention.ms` ago. Where there is none, as in
+//!   a segment of which a repair left empty batches, the time counts at which the file was last
+//!   written (`LogSegment.largestTimestamp`): else it would keep all that is behind it.
 //!
 //! The segment that is written goes too when it is next, if it is not empty; it is closed first.
-//! A segment without any timestamp does not expire by time: nothing says how old it is.
 
 use std::sync::Arc;
 
 use super::{Closed, Log, LogSettings};
+use crate::file::DiskFile;
 
 impl Log {
     /// What retention would delete; cheap.
@@ -20,9 +22,9 @@ impl Log {
             bytes @ 0.. if settings.deletes => self.bytes().checked_sub(bytes as u64),
             _ => None,
         };
-        let mut goes = |size: u64, newest: i64, is_deleted: bool| {
+        let mut goes = |size: u64, file: &dyn DiskFile, newest: i64, is_deleted: bool| {
             let too_much = excess.is_some_and(|excess| excess >= size);
-            let goes = too_much || is_deleted || is_old(newest, settings, now_ms);
+            let goes = too_much || is_deleted || is_old(file, newest, settings, now_ms);
             if goes {
                 excess = excess.map(|excess| excess.saturating_sub(size));
             }
@@ -33,12 +35,13 @@ impl Log {
             .iter()
             .take_while(|segment| {
                 let is_deleted = segment.next_offset <= self.start_offset;
-                goes(segment.size, segment.newest, is_deleted)
+                goes(segment.size, &*segment.file, segment.newest, is_deleted)
             })
             .count();
+        let last = &self.active;
         let active = closed == self.closed.len()
-            && self.active.size > 0
-            && goes(self.active.size, self.active.index.newest(), false);
+            && last.size > 0
+            && goes(last.size, &*last.file, last.index.newest(), false);
         Expired { closed, active }
     }
 
@@ -61,9 +64,13 @@ pub(crate) struct Expired {
     pub(crate) active: bool,
 }
 
-fn is_old(newest: i64, settings: &LogSettings, now_ms: i64) -> bool {
-    settings.deletes
-        && settings.retention_ms >= 0
-        && newest >= 0
-        && now_ms.saturating_sub(newest) > settings.retention_ms
+fn is_old(file: &dyn DiskFile, newest: i64, settings: &LogSettings, now_ms: i64) -> bool {
+    if !settings.deletes || settings.retention_ms < 0 {
+        return false;
+    }
+    let newest = match newest {
+        0.. => Some(newest),
+        _ => file.modified_ms().ok(),
+    };
+    newest.is_some_and(|newest| now_ms.saturating_sub(newest) > settings.retention_ms)
 }
