@@ -69,6 +69,11 @@ pub(crate) fn may_have(partitions: i32) -> bool {
 #[derive(Debug)]
 pub(crate) enum Refused {
     Exists,
+    /// Another topic's name differs only in `.` and `_`, which Kafka does not tell apart in the
+    /// names of metrics.
+    Collides {
+        with: TopicName,
+    },
     Unknown,
     /// The number of partitions is not one that a topic may have, or may get.
     Partitions,
