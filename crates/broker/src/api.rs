@@ -350,6 +350,24 @@ fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
+/// As [`blocking`], for what changes files: a log that is closed waits for it, and what begins
+/// after that is not done.
+pub(crate) async fn changing<T: Send + 'static>(
+    server: &Arc<Server>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let server = server.clone();
+    let done = blocking(move || {
+        let _inside = server.door.enter()?;
+        Some(work())
+    });
+    match done.await {
+        Some(done) => done,
+        // Its connection is cut, and nobody is left to be answered.
+        None => std::future::pending().await,
+    }
+}
+
 /// Runs what waits for the disk where it holds up nobody. A panic there spreads.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     #[cfg(test)]

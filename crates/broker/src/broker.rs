@@ -262,10 +262,7 @@ impl Stores {
         let offsets = Arc::new(Offsets::open(disk.clone(), &data, config.sync, clean, now)?);
         // A crash between the two steps of a topic's deletion leaves offsets that would be taken for
         // those of the next topic of that name.
-        let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now);
-        let of_none = of_none.map_err(|error| Error::Stopped {
-            what: format!("{error:?}"),
-        })?;
+        let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now)?;
         of_none.log.sync()?;
         let producer_ids = ProducerIds::open(disk, &data)?;
         Ok(Stores {
@@ -377,9 +374,11 @@ fn as_own(error: Arc<Error>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
+    use crate::api;
     use crate::batch::{self, NewRecord};
     use crate::file::sim::SimDisk;
     use crate::topics::TopicName;
@@ -425,5 +424,42 @@ mod tests {
                 .await
                 .is_err()
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_under_way_is_done_before_the_log_is_closed() {
+        let disk = SimDisk::default();
+        let mut config = BrokerConfig::new("data");
+        config.bind.set_port(0);
+        let server = open(config, Arc::new(disk.clone())).unwrap().server;
+        let create = |name: &str| {
+            let (shared, name) = (server.clone(), TopicName::parse(name).unwrap());
+            let config = TopicConfig::default();
+            let create = move || shared.topics.create(name, 1, config, 0, |_| Ok(()));
+            let server = server.clone();
+            async move { api::changing(&server, create).await.unwrap() }
+        };
+        let (go_on, told) = mpsc::channel::<()>();
+        let (begun, began) = mpsc::channel();
+        let wait = move || {
+            begun.send(()).unwrap();
+            told.recv().unwrap();
+        };
+        disk.during_sync(0, Box::new(wait));
+        let creating = tokio::spawn(create("t"));
+        tokio::task::spawn_blocking(move || began.recv().unwrap())
+            .await
+            .unwrap();
+        let shared = server.clone();
+        let closing = tokio::task::spawn_blocking(move || close(&shared));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!closing.is_finished());
+        go_on.send(()).unwrap();
+        closing.await.unwrap().unwrap();
+        creating.await.unwrap();
+        // What comes later is not begun.
+        let late = tokio::time::timeout(Duration::from_millis(50), create("late"));
+        assert!(late.await.is_err());
+        assert!(server.topics.find("late").is_none());
     }
 }

@@ -39,6 +39,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
 /// put in order.
 pub(crate) trait DiskFile: Debug + Send + Sync {
     fn size(&self) -> io::Result<u64>;
+    /// When it was last written, milliseconds since 1970.
+    fn modified_ms(&self) -> io::Result<i64>;
     /// Reads at least one byte, unless there is none at `position`.
     fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
     /// Reads up to `into.len()` bytes; fewer only at the end of the file.

@@ -81,7 +81,15 @@ pub(crate) fn tidy(server: &Server) -> Result<(), Error> {
         partition.log().expire_producers(expired);
         partition.retain(&topic.log_settings, now)
     })?;
-    server.coordinator.offsets.compact_if_worth(now)
+    compact_offsets(server, now)
+}
+
+pub(crate) fn compact_offsets(server: &Server, now_ms: i64) -> Result<(), Error> {
+    if let Some(log) = server.coordinator.offsets.compact_if_worth(now_ms)? {
+        // Some may wait for what was written to it last.
+        server.syncer.enqueue(&log);
+    }
+    Ok(())
 }
 
 pub(crate) fn compact(server: &Server) -> Result<(), Error> {

@@ -60,6 +60,7 @@ impl Repair {
     pub fn plan(path: &Path) -> Result<Repair, Error> {
         let folder = Inspector::open_alone(path)?;
         let mut beyond = folder.facts()?.findings;
+        beyond.retain(|finding| finding.severity > Severity::Note);
         let mut partitions = Vec::new();
         let of_topics = folder.topics()?.into_iter().flat_map(|t| t.partitions);
         for partition in of_topics.chain(folder.offsets_log()?) {

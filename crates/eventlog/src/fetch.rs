@@ -34,6 +34,10 @@ pub(crate) struct Fetcher {
     open: Mutex<HashMap<(Topic, Partition), Arc<Place>>>,
 }
 
+/// A damaged batch is fetched so many times more: what was damaged on its way comes
+/// sound then, what is damaged on the disk does not.
+const FETCHED_AGAIN: u32 = 3;
+
 /// A partition that is being read.
 struct Place {
     topic: Topic,
@@ -85,6 +89,7 @@ impl Fetcher {
             place,
             next: from,
             failed: None,
+            damaged: 0,
             at_end: false,
             read: metrics::counter!(metric::READ, "topic" => topic.as_str()),
             fetcher: Arc::clone(self),
@@ -146,6 +151,8 @@ pub struct PartitionReader {
     next: Offset,
     /// What came behind the records of the last batch.
     failed: Option<KafkaError>,
+    /// How often what stands at `next` came damaged.
+    damaged: u32,
     /// Whether the log had no more when last asked; only told to replays.
     at_end: bool,
     read: Counter,
@@ -217,6 +224,13 @@ impl PartitionReader {
                 };
                 match message {
                     Some(Ok(message)) if Offset(message.offset()) < self.next => {}
+                    // From a place that librdkafka made up, see below.
+                    Some(Ok(message))
+                        if self.damaged > 0 && message.offset() > self.next.0 && first =>
+                    {
+                        self.failed = Some(KafkaError::MessageConsumption(Code::BadMessage));
+                        break;
+                    }
                     Some(Ok(message)) => {
                         let record = Record::copy(place.topic, &message);
                         bytes += record.size();
@@ -234,17 +248,48 @@ impl PartitionReader {
             }
         }
         if !batch.is_empty() {
+            self.damaged = 0;
             self.read.increment(batch.len() as u64);
             return Ok(Some(batch));
         }
-        match self.failed.take() {
-            None => Ok(None),
-            Some(KafkaError::PartitionEOF(_)) => {
-                self.at_end = true;
-                Ok(None)
-            }
-            Some(error) => Err(self.explain(error).await),
+        let Some(error) = self.failed.clone() else {
+            return Ok(None);
+        };
+        // Behind a damaged batch librdkafka 2.12 goes on at a place that it makes up
+        // (`rd_kafka_buf_skip_to`), and is told that no such offset is there.
+        let astray = error.rdkafka_error_code() == Some(Code::AutoOffsetReset);
+        if is_damage(&error) || (astray && self.damaged > 0) {
+            return self.fetch_again(&error);
         }
+        if let KafkaError::PartitionEOF(_) = error {
+            self.at_end = true;
+            self.failed = None;
+            return Ok(None);
+        }
+        // Remembered until then: who is cancelled here asks again.
+        let explained = self.explain(&error).await;
+        self.failed = None;
+        Err(explained)
+    }
+
+    /// What was fetched behind a damaged batch is thrown away with it.
+    fn fetch_again(&mut self, error: &KafkaError) -> Result<Option<Vec<Record>>, ReadError> {
+        let (topic, partition, offset) = (self.place.topic, self.place.partition, self.next);
+        if self.damaged == FETCHED_AGAIN {
+            return Err(ReadError::Damaged {
+                at: RecordId {
+                    topic,
+                    partition,
+                    offset,
+                },
+                reason: error.to_string(),
+            });
+        }
+        let damaged = self.damaged + 1;
+        tracing::warn!(%topic, %partition, %offset, %error, "a batch came damaged, fetching it again");
+        self.seek(offset)?;
+        self.damaged = damaged;
+        Ok(None)
     }
 
     pub(crate) async fn bounds(&self) -> Result<Bounds, LogError> {
@@ -271,21 +316,15 @@ impl PartitionReader {
             .and_then(|()| self.fetcher.put_in(topic, partition, to));
         drop(open);
         self.failed = None;
+        self.damaged = 0;
         self.next = to;
         moved.map_err(|error| self.transient(error.to_string()))
     }
 
-    async fn explain(&mut self, error: KafkaError) -> ReadError {
+    async fn explain(&mut self, error: &KafkaError) -> ReadError {
         let (topic, partition, at) = (self.place.topic, self.place.partition, self.next);
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => {}
-            // On its way or on the disk: only who looks at the disk can tell.
-            Some(Code::BadMessage) => {
-                return self.transient(format!(
-                    "a batch there does not have its checksum, see \"A corrupt log\" in \
-                     docs/operations.md: {error}"
-                ));
-            }
             _ => return self.transient(error.to_string()),
         }
         // librdkafka has stopped fetching. Say why, by what the log holds now.
@@ -325,6 +364,22 @@ impl PartitionReader {
             partition: self.place.partition,
         }
     }
+}
+
+/// What librdkafka says of a batch that does not have its checksum, that no format or
+/// codec fits, or whose length is none; and what brokers say who looked themselves.
+fn is_damage(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BadMessage
+                | Code::BadCompression
+                | Code::NotImplemented
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::MessageSizeTooLarge
+        )
+    )
 }
 
 impl Drop for PartitionReader {

@@ -5,7 +5,7 @@
 //!     ▲                                                       │
 //!     ├── Again: back off, forget everything ◀── error, ──────┤
 //!     │                                       another epoch   │
-//!     └ (Halt: stands still until somebody looks) ◀── hole, log cut or made anew
+//!     └ (Halt: stands still until somebody looks) ◀── hole, log cut, damaged or made anew
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -300,7 +300,7 @@ impl<F: Fold> Owner<F> {
         let mut reader = self.starter.start(topic, partition, before).await?;
         let found = tokio::select! {
             () = self.stop.cancelled() => return Err(End::Stopped),
-            found = reader.next_batch(1, 1) => found?,
+            found = reader.next_batch(1, 1) => found.map_err(unreadable)?,
         };
         if found.first().and_then(Record::event_id) != Some(expected) {
             let at = RecordId {
@@ -410,7 +410,7 @@ fn bytes_of(records: &[Record]) -> usize {
 fn unreadable(error: ReadError) -> End {
     match error {
         ReadError::Revoked { .. } => End::Stopped,
-        ReadError::OutOfRange { .. } => End::Halt(error.to_string()),
+        ReadError::OutOfRange { .. } | ReadError::Damaged { .. } => End::Halt(error.to_string()),
         ReadError::Transient { .. } => error.into(),
     }
 }

@@ -1,6 +1,6 @@
 //! An embedded broker in a folder of a test's own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use compline_broker::{Broker, BrokerConfig, Error, RunningBroker};
 use compline_eventlog::{Log, LogConfig};
@@ -35,6 +35,11 @@ impl TestBroker {
     /// For `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Everything that it has written.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A log on this broker, its topics made.

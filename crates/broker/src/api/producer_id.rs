@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
-use super::blocking;
+use super::changing;
 use crate::Error;
 use crate::server::Server;
 
@@ -25,7 +25,7 @@ pub(super) async fn init(
         return refuse(ResponseError::TransactionalIdAuthorizationFailed);
     }
     let shared = server.clone();
-    match blocking(move || shared.producer_ids.next()).await {
+    match changing(&server, move || shared.producer_ids.next()).await {
         Ok(id) => InitProducerIdResponse::default()
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(0),

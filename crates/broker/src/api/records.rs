@@ -8,7 +8,7 @@ use kafka_protocol::messages::delete_records_response::{
 };
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
-use super::blocking;
+use super::changing;
 use crate::Error;
 use crate::partition::Partition;
 use crate::server::Server;
@@ -31,8 +31,8 @@ pub(super) async fn delete(
             let deleted = match server.topics.partition(&topic.name, part.partition_index) {
                 Some(_) if compacted => Err(ResponseError::PolicyViolation),
                 Some(log) => {
-                    let server = server.clone();
-                    blocking(move || delete_before(&server, &log, part.offset)).await
+                    let shared = server.clone();
+                    changing(&server, move || delete_before(&shared, &log, part.offset)).await
                 }
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };

@@ -17,7 +17,7 @@ use super::cleaner::{self, Border};
 use super::index::{Index, Summary};
 use super::producers::Producers;
 use super::scan::{Holes, scan, sound_batch_after};
-use super::walk::Walk;
+use super::walk::{Batches, next_sound};
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, Mode};
@@ -135,6 +135,7 @@ fn assemble(
         synced,
         broken: false,
         sync_failed: false,
+        is_rolling: false,
     }
 }
 
@@ -313,7 +314,8 @@ fn write_again(disk: &dyn Disk, path: &Path, part: std::ops::Range<u64>) -> Resu
     Ok(())
 }
 
-/// Producer state: the newest snapshot, and every batch behind it.
+/// Producer state: the newest snapshot, and every batch behind it. One that cannot be read may be
+/// of a producer whose next repetition would then be taken for something new, so it is refused.
 fn open_producers(
     disk: &Arc<dyn Disk>,
     folder: &Path,
@@ -337,20 +339,17 @@ fn open_producers(
         }
     }
     let full = closed.iter().map(|segment| {
-        (
-            &segment.file,
-            &segment.path,
-            segment.next_offset,
-            segment.size,
-        )
+        let part = (&segment.file, &segment.path, segment.size);
+        (part, segment.next_offset)
     });
-    let last = (&active.file, &active.path, active.next_offset, active.size);
-    for (file, path, _, size) in full
-        .chain([last])
-        .filter(|(_, _, next_offset, _)| *next_offset > known)
-    {
-        let mut walk = Walk::new(&**file, 0, size);
-        while let Some((_, header)) = walk.next().map_err(Error::io("read", path))? {
+    let last = (
+        (&active.file, &active.path, active.size),
+        active.next_offset,
+    );
+    let unknown = full.chain([last]).filter(|(_, end)| *end > known);
+    for ((file, path, size), _) in unknown {
+        let mut batches = Batches::new(&**file, size);
+        while let Some((header, _)) = next_sound(path, &mut batches)? {
             if header.base_offset >= known {
                 producers.note(&header, now_ms);
             }

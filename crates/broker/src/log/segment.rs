@@ -25,7 +25,7 @@ pub(crate) struct Closed {
 
 /// The segment that is written.
 #[derive(Debug)]
-pub(super) struct Active {
+pub(crate) struct Active {
     pub(super) base: i64,
     pub(super) next_offset: i64,
     pub(super) size: u64,
@@ -87,6 +87,23 @@ impl Closed {
             disk,
             nameless: AtomicBool::new(false),
         }
+    }
+
+    /// The same segment, in another folder.
+    pub(super) fn moved_to(&self, folder: &Path) -> Closed {
+        let summary = Summary {
+            next_offset: self.next_offset,
+            newest: self.newest,
+            size: self.size,
+        };
+        let path = segment_path(folder, self.base);
+        Closed::new(
+            self.base,
+            summary,
+            self.file.clone(),
+            path,
+            self.disk.clone(),
+        )
     }
 
     /// Where to begin looking for an offset.

@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod retention;
+mod rolls;
 mod times;
 
 use std::path::{Path, PathBuf};
@@ -254,6 +255,21 @@ fn producers_are_remembered_over_power_loss_roll_and_clean_stop() {
         assert!(!send(partition, 40).unwrap().duplicate);
     };
     check(&open(&disk.after_power_loss(0)).unwrap());
+    // Without the snapshots it is read from the log, and what cannot be read is not left out.
+    let damaged = disk.after_power_loss(0);
+    for name in damaged.list(&folder()).unwrap() {
+        if name.ends_with(".producers") {
+            damaged.remove_file(&folder().join(name)).unwrap();
+        }
+    }
+    check(&open(&damaged.copy()).unwrap());
+    let second = partition.log().closed[1].path.clone();
+    for byte in [16, 47, 100] {
+        let damaged = damaged.copy();
+        damaged.damage(&second, |bytes| bytes[byte] ^= 1);
+        let refused = open(&damaged);
+        assert!(matches!(refused, Err(Error::Corrupt { path, position: 0, .. }) if path == second));
+    }
     partition.close().unwrap();
     let clean: Arc<dyn Disk> = Arc::new(disk.after_power_loss(0));
     check(&Partition::open(&clean, &folder(), SyncMode::Group, true, 0).unwrap());

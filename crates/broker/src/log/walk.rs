@@ -1,8 +1,10 @@
 //! From batch to batch through a segment: headers alone, or whole batches.
 
 use std::io;
+use std::path::Path;
 
-use crate::batch::{HEADER, Header};
+use crate::Error;
+use crate::batch::{self, HEADER, Header};
 use crate::file::DiskFile;
 
 const HEADERS_CHUNK: usize = 64 << 10;
@@ -115,5 +117,20 @@ impl<'a> Batches<'a> {
         let read = self.file.read_at(&mut self.chunk, self.position)?;
         self.chunk.truncate(read);
         Ok(read >= wanted)
+    }
+}
+
+/// The next batch, or an error if what is there is not the batch that was written.
+pub(super) fn next_sound<'a>(
+    path: &Path,
+    batches: &'a mut Batches<'_>,
+) -> Result<Option<(Header, &'a [u8])>, Error> {
+    let (at, limit) = (batches.position(), batches.limit);
+    match batches.next().map_err(Error::io("read", path))? {
+        Some((_, batch)) if !batch::sum_is_right(batch) => {
+            Err(Error::corrupt(path, at, "a damaged batch"))
+        }
+        None if at < limit => Err(Error::corrupt(path, at, "no batch is here")),
+        next => Ok(next),
     }
 }

@@ -295,6 +295,45 @@ async fn a_file_named_far_beyond_the_log_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_folder_is_left_alone_and_a_topic_without_its_name_is_not_passed_over() {
+    let folder = log().await;
+    let log = folder.path().join("log");
+    for foreign in [
+        "topics/lost+found",
+        "offsets/lost+found",
+        "deleted/lost+found",
+    ] {
+        fs::create_dir(log.join(foreign)).unwrap();
+        fs::write(log.join(foreign).join("#12"), b"x").unwrap();
+    }
+    fs::write(log.join("topics/.DS_Store"), b"x").unwrap();
+    let findings = Inspector::open(&log).unwrap().facts().unwrap().findings;
+    let told: Vec<_> = findings.iter().map(|found| found.severity).collect();
+    assert_eq!(told, [Severity::Note; 2], "{findings:?}");
+    let folder = repaired(folder, &[]).await;
+    assert!(log.join("topics/lost+found/#12").exists());
+    assert!(log.join("offsets/lost+found/#12").exists());
+    assert!(log.join("deleted/lost+found/#12").exists());
+
+    let topic = partition(folder.path()).segments[0].path.clone();
+    let topic = topic.parent().unwrap().parent().unwrap();
+    fs::remove_file(topic.join("topic")).unwrap();
+    let facts = Inspector::open(&log).unwrap().facts().unwrap();
+    let beyond = Repair::plan(&log).unwrap().beyond().to_vec();
+    let refused = Broker::open(config(folder.path())).await.unwrap_err();
+    let Error::Corrupt { path, what, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(path, topic.join("topic"));
+    assert!(what.contains("move the folder away"), "{what}");
+    for findings in [facts.findings, beyond] {
+        let damage = findings.iter().find(|f| f.severity == Severity::Damage);
+        let damage = damage.unwrap();
+        assert_eq!((&damage.path, &damage.what), (&path, &what));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_torn_tail_and_a_missing_index_are_mended_by_the_broker_itself() {
     let folder = log().await;
     fs::remove_file(folder.path().join("log/clean")).unwrap();

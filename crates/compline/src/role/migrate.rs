@@ -6,7 +6,7 @@ use anyhow::{Context as _, Error, Result};
 use compline_ad::AdEngine;
 use compline_engine::Engine as _;
 use compline_event::{Offset, Partition, Topic};
-use compline_eventlog::{Log, TopicReport, TopicSpec};
+use compline_eventlog::{Log, LogConfig, TopicReport, TopicSpec};
 use compline_readmodel::{
     Projection,
     generation::{self, GenerationError},
@@ -18,7 +18,27 @@ use super::Rooms;
 
 /// The topics, as they are now.
 pub async fn topics(rooms: &Rooms) -> Result<Vec<TopicReport>> {
-    rooms.log.ensure_topics().await.context("the topics")
+    let ensured = rooms.log.ensure_topics().await;
+    ensured.map_err(|error| match error.is_broken_promise() {
+        true => {
+            let remedy = remedy(&rooms.settings.log);
+            Error::msg(format!("{error}; {remedy}")).context("the topics")
+        }
+        false => Error::new(error).context("the topics"),
+    })
+}
+
+/// How one mends topics and brokers that break a promise.
+pub fn remedy(log: &LogConfig) -> String {
+    let prefix = match log.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!(" --prefix {prefix}"),
+    };
+    format!(
+        "`compline topics ensure --fix --kafka {}{prefix}` sets what can be set in place, and says what to \
+         do about the rest",
+        log.bootstrap
+    )
 }
 
 /// The logins and the database, where the settings name an administrator.

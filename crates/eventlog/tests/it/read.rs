@@ -95,6 +95,46 @@ async fn a_place_that_is_not_there_is_said_with_what_is() {
     assert_eq!(offsets(&batch), [10]);
 }
 
+/// What librdkafka has read behind the damage must not come as if nothing were missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_batch_ends_the_reading_there_and_nothing_behind_it_comes() {
+    let street = Street::open().await;
+    street.fill(P, 0..3).await;
+    // Behind the batch's head, which is not what its sum is over.
+    let inside = street.size_of(AD) + 70;
+    street.fill(P, 3..6).await;
+    street.fill(P, 6..9).await;
+    street.turn_a_bit(AD, inside);
+
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let mut reader = group.start(AD, P, Offset(0)).unwrap();
+    let sound = soon(reader.next_batch(100, 1 << 20)).await.unwrap();
+    assert_eq!(offsets(&sound), [0, 1, 2]);
+    for _ in 0..2 {
+        let error = soon(reader.next_batch(100, 1 << 20)).await.unwrap_err();
+        assert!(!error.is_transient(), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("ad/1@3 is damaged"), "{said}");
+        assert!(said.contains("docs/operations.md"), "{said}");
+    }
+    let mut replay = street.log.replay(AD, P, Offset(1), Offset(9)).unwrap();
+    let sound = soon(replay.next_batch()).await.unwrap().unwrap();
+    assert_eq!(offsets(&sound), [1, 2]);
+    let error = soon(replay.next_batch()).await.unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+
+    street.turn_a_bit(AD, inside);
+    reader.seek(Offset(3)).unwrap();
+    let mut found = Vec::new();
+    while found.len() < 6 {
+        match soon(reader.next_batch(100, 1 << 20)).await {
+            Ok(batch) => found.extend(offsets(&batch)),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    assert_eq!(found, [3, 4, 5, 6, 7, 8]);
+}
+
 /// After a rollback the next batch starts exactly where it is told, however much
 /// has been fetched ahead, and nothing comes twice or is skipped.
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ pub(crate) struct Street {
     pub(crate) log: Log,
     pub(crate) postgres: Postgres,
     appender: Appender,
-    _broker: TestBroker,
+    pub(crate) broker: TestBroker,
 }
 
 pub(crate) struct Running {
@@ -54,7 +54,7 @@ impl Street {
             log,
             postgres,
             appender,
-            _broker: broker,
+            broker,
         }
     }
 

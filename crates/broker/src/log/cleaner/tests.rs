@@ -1,5 +1,6 @@
 //! Compaction against a plain model, and interrupted at each call to the disk.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 use super::super::{Appended, Compaction, LogSettings};
 use super::*;
 use crate::SyncMode;
-use crate::batch::{Codec, NewRecord, Sender, build_as};
+use crate::batch::{self, Codec, NewRecord, Sender, build_as};
 use crate::file::sim::SimDisk;
 use crate::partition::Partition;
 
@@ -463,6 +464,27 @@ fn a_pass_is_due_by_ratio_and_by_age_and_young_segments_stay() {
     let segment = SETTINGS.segment_bytes as f64 / clean as f64;
     assert!((0.0..=segment).contains(&fill_until_due(EAGER)));
     assert!((1.0..=1.0 + segment).contains(&fill_until_due(half)));
+}
+
+#[test]
+fn a_pass_asks_at_each_batch_whether_it_goes_on() {
+    let disk = new_disk();
+    let partition = open(&disk).unwrap();
+    for value in 0..40 {
+        let records = [(value % 3, Some(1))];
+        append(&partition, &records, Codec::None, Sender::default());
+    }
+    partition.roll_if_full(1 << 20, &SETTINGS, 0).unwrap();
+    let asked = Cell::new(0);
+    let goes_on = || {
+        asked.set(asked.get() + 1);
+        true
+    };
+    let cleaning = partition.log().cleaning(&SETTINGS, 0).unwrap();
+    let pass = cleaning.run(0, &goes_on, &|work| work(&mut partition.log()));
+    assert_eq!(pass.unwrap(), Pass::Done);
+    // For the map and for the rewrite.
+    assert!(asked.get() >= 2 * 40, "{asked:?}");
 }
 
 #[test]
