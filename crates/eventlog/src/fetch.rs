@@ -268,11 +268,8 @@ impl PartitionReader {
         let Some(error) = self.failed.clone() else {
             return Ok(None);
         };
-        // Behind a damaged batch librdkafka 2.12 goes on at a place that it makes up
-        // (`rd_kafka_buf_skip_to`), and is told that no such offset is there.
-        let astray = error.rdkafka_error_code() == Some(Code::AutoOffsetReset);
-        if is_damage(&error) || (astray && self.damaged > 0) {
-            return self.fetch_again(&error);
+        if let Some(reason) = damage(&error, self.damaged > 0) {
+            return self.fetch_again(reason);
         }
         if let KafkaError::PartitionEOF(_) = error {
             self.at_end = true;
@@ -286,7 +283,7 @@ impl PartitionReader {
     }
 
     /// What was fetched behind a damaged batch is thrown away with it.
-    fn fetch_again(&mut self, error: &KafkaError) -> Result<Option<Vec<Record>>, ReadError> {
+    fn fetch_again(&mut self, reason: &'static str) -> Result<Option<Vec<Record>>, ReadError> {
         let (topic, partition, offset) = (self.place.topic, self.place.partition, self.next);
         if self.damaged == FETCHED_AGAIN {
             return Err(ReadError::Damaged {
@@ -295,11 +292,11 @@ impl PartitionReader {
                     partition,
                     offset,
                 },
-                reason: error.to_string(),
+                reason,
             });
         }
         let damaged = self.damaged + 1;
-        tracing::warn!(%topic, %partition, %offset, %error, "a batch came damaged, fetching it again");
+        tracing::warn!(%topic, %partition, %offset, reason, "a batch came damaged, fetching it again");
         self.seek(offset)?;
         self.damaged = damaged;
         Ok(None)
@@ -381,20 +378,22 @@ impl PartitionReader {
     }
 }
 
-/// What librdkafka says of a batch that does not have its checksum, that no format or
-/// codec fits, or whose length is none; and what brokers say who looked themselves.
-fn is_damage(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::BadMessage
-                | Code::BadCompression
-                | Code::NotImplemented
-                | Code::InvalidMessage
-                | Code::InvalidMessageSize
-                | Code::MessageSizeTooLarge
-        )
-    )
+/// What is wrong with a batch, where something is: by what librdkafka found, or a broker
+/// that looked itself. `known` says that the batch came damaged before.
+fn damage(error: &KafkaError, known: bool) -> Option<&'static str> {
+    match error.rdkafka_error_code()? {
+        Code::BadMessage => Some("a batch does not have its checksum"),
+        // Behind such a batch librdkafka 2.12 goes on at a place that it makes up
+        // (`rd_kafka_buf_skip_to`), and is told that no such offset is there.
+        Code::AutoOffsetReset if known => Some("a batch does not have its checksum"),
+        Code::BadCompression => Some("a batch cannot be unpacked"),
+        Code::NotImplemented => Some("a batch has a format or a codec that is unknown"),
+        Code::MessageSizeTooLarge => Some("a batch has a length that none may have"),
+        Code::InvalidMessage | Code::InvalidMessageSize => {
+            Some("the broker says that it is corrupt")
+        }
+        _ => None,
+    }
 }
 
 impl Drop for PartitionReader {

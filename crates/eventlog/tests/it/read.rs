@@ -116,6 +116,7 @@ async fn a_damaged_batch_ends_the_reading_there_and_nothing_behind_it_comes() {
         assert!(!error.is_transient(), "{error}");
         let said = error.to_string();
         assert!(said.contains("ad/1@3 is damaged"), "{said}");
+        assert!(said.ends_with("does not have its checksum"), "{said}");
         assert!(said.contains("docs/operations.md"), "{said}");
     }
     let mut replay = street.log.replay(AD, P, Offset(1), Offset(9)).unwrap();
