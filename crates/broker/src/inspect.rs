@@ -26,6 +26,7 @@ mod facts;
 mod groups;
 mod partition;
 mod segment;
+mod stray;
 
 use std::fs::{File, TryLockError};
 use std::io;

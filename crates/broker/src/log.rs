@@ -16,6 +16,7 @@ mod recover;
 mod retention;
 mod roll;
 mod scan;
+mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,8 @@ pub(crate) use mark::{Mark, MarkFile, Point};
 use producers::Verdict;
 pub(crate) use producers::{KnownProducer, Producers};
 pub(crate) use read::{Found, Place};
-pub(crate) use recover::{bases, open, snapshots};
+pub(crate) use recover::{FARTHEST, bases, open, snapshots};
+pub(crate) use search::sound_batch;
 pub(crate) use segment::segment_path;
 use segment::{Active, Closed};
 

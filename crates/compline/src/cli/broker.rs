@@ -19,7 +19,7 @@ pub(super) enum BrokerCommand {
     /// Show what is in the folder of an embedded log that is stopped; changes nothing,
     /// and is 1 when something is damaged
     Inspect(inspect::Inspect),
-    /// Make a damaged folder one that opens: says what would be cut, and asks
+    /// Make a damaged folder one that opens: says what it would do, and asks
     Repair(repair::Repair),
 }
 
