@@ -116,6 +116,11 @@ impl Closed {
         self.search(|index| index.floor_by_time(timestamp))
     }
 
+    /// Where some batch begins, not far before `position` or there.
+    pub(super) fn floor_by_position(&self, position: u64) -> io::Result<u32> {
+        self.search(|index| index.floor_by_position(position))
+    }
+
     /// Readers that hold a segment whose files went away look for everything from its beginning.
     fn search(&self, look: impl FnOnce(&SavedIndex) -> io::Result<u32>) -> io::Result<u32> {
         let index = SavedIndex::open(&*self.disk, &self.path.with_extension("index"), self.base);

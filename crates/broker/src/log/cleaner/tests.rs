@@ -94,7 +94,7 @@ fn read(partition: &Partition) -> BTreeMap<i64, Written> {
     let mut seen = BTreeMap::new();
     let mut offset = partition.log().start_offset();
     loop {
-        let place = partition.log().locate(offset).unwrap();
+        let place = partition.log().locate(offset, 1).unwrap();
         let Some(place) = place else { return seen };
         let bytes = place.read(offset, 1, true).unwrap();
         let header = Header::parse(&bytes).unwrap();
@@ -376,7 +376,7 @@ fn an_idempotent_producer_goes_on_after_compaction_without_its_snapshots() {
     // It is not the last batch any more.
     fill(&partition, 60);
     compact(&partition, 100, 0).unwrap();
-    let place = partition.log().locate(0).unwrap().unwrap();
+    let place = partition.log().locate(0, 1).unwrap().unwrap();
     let first = Header::parse(&place.read(0, 1, true).unwrap()).unwrap();
     assert!(first.next_offset() > offset + 1, "{first:?}");
 }
@@ -388,7 +388,7 @@ fn readers_of_a_segment_that_is_replaced_or_removed_go_on() {
     fill(&partition, 60);
     let all = read(&partition);
     let places: Vec<_> = (0..active_base(&partition))
-        .map(|offset| (offset, partition.log().locate(offset).unwrap().unwrap()))
+        .map(|offset| (offset, partition.log().locate(offset, 1).unwrap().unwrap()))
         .collect();
     let times = partition.log().locate_time(1_000);
     compact(&partition, 100, 0).unwrap();
