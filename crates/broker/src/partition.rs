@@ -223,7 +223,7 @@ impl Partition {
                 // On a full disk what goes already makes the room to close this one next time.
                 Err(error @ Error::Io { .. }) if expired.closed > 0 => {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = error.with_sources(),
                         "an expired segment could not be closed"
                     );
                 }

@@ -55,6 +55,7 @@ fn finding(finding: &Finding) -> Value {
         "firstLostOffset": finding.lost.start,
         "lostOffsets": finding.lost.end - finding.lost.start,
         "acknowledged": finding.acknowledged,
+        "stray": finding.is_stray,
         "what": finding.what,
     })
 }
