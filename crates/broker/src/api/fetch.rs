@@ -3,6 +3,8 @@
 //! Fetch sessions are answered without a session, which makes clients send whole requests.
 
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::future::poll_fn;
 use std::io;
