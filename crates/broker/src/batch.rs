@@ -81,7 +81,9 @@ impl Header {
     }
 
     pub(crate) fn next_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.last_offset_delta) + 1
+        // Of what is rotten, the base may be anything.
+        self.base_offset
+            .saturating_add(i64::from(self.last_offset_delta) + 1)
     }
 
     /// Sequences wrap from the largest `i32` to 0.

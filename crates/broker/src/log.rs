@@ -10,6 +10,8 @@
 mod cleaner;
 mod index;
 pub(crate) mod mark;
+mod order;
+mod part;
 mod producers;
 mod read;
 mod recover;
@@ -31,6 +33,8 @@ use cleaner::Border;
 pub(crate) use cleaner::Pass;
 pub(crate) use index::Index;
 pub(crate) use mark::{Mark, MarkFile, Point};
+pub(crate) use order::{Damage, ReadError};
+pub(crate) use part::Part;
 use producers::Verdict;
 pub(crate) use producers::{KnownProducer, Producers};
 pub(crate) use read::{Found, Place};

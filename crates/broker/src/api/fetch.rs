@@ -7,7 +7,6 @@ mod layout;
 mod tests;
 
 use std::future::poll_fn;
-use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,11 +20,10 @@ use kafka_protocol::protocol::HeaderVersion;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::error_codes::ErrorCodes;
+use super::error_codes::{ErrorCodes, of_failed_read};
 use super::{Request, blocking};
 use crate::batch::LEADER_EPOCH;
-use crate::file::Extent;
-use crate::log::Place;
+use crate::log::{Part, Place, ReadError};
 use crate::partition::Partition;
 use crate::server::{Answer, Frame, Server};
 
@@ -52,14 +50,22 @@ struct Found {
     high_watermark: i64,
     start_offset: i64,
     place: Option<Place>,
-    records: Option<Extent>,
+    records: Option<Part>,
 }
 
 impl Found {
-    fn fail(&mut self, wanted: &Wanted, error: &io::Error) {
-        tracing::error!(%error, partition = wanted.partition, offset = wanted.offset, records = ?self.records, "records could not be read");
-        self.error = Some(ResponseError::KafkaStorageError);
-        self.records = None;
+    /// What is sound before any damage is given, so that a reader stops right there.
+    fn fail(&mut self, wanted: &Wanted, error: &ReadError) {
+        if let Some(log) = &wanted.log {
+            log.log_failed_read(error);
+        }
+        match (error, &mut self.records) {
+            (ReadError::Damaged { sound, .. }, Some(records)) if *sound > 0 => records.cut(*sound),
+            _ => {
+                self.error = Some(of_failed_read(error));
+                self.records = None;
+            }
+        }
     }
 }
 
@@ -145,7 +151,7 @@ async fn wait(server: &Server, ask: &FetchRequest, wanted: &[Wanted]) -> Vec<Fou
 /// Of the records that were found, in bytes.
 fn size(found: &[Found]) -> usize {
     let records = found.iter().filter_map(|found| found.records.as_ref());
-    records.map(Extent::size).sum()
+    records.map(Part::size).sum()
 }
 
 async fn any_change(watches: &mut [watch::Receiver<i64>]) {
@@ -222,10 +228,10 @@ fn find_now(wanted: &[Wanted], mut found: Vec<Found>, most: usize) -> Vec<Found>
         }
         match place.find(wanted.offset, wanted.max_bytes.min(left), is_first) {
             Ok(None) => {}
-            Ok(Some(extent)) => {
-                left = left.saturating_sub(extent.size());
+            Ok(Some(part)) => {
+                left = left.saturating_sub(part.size());
                 is_first = false;
-                found.records = Some(extent);
+                found.records = Some(part);
             }
             Err(error) => found.fail(wanted, &error),
         }
@@ -251,22 +257,21 @@ async fn load(
     found: &mut [Found],
 ) -> Option<Frame> {
     let version = request.version;
-    let extent = |found: &Found| found.records.clone();
     let sizes = found
         .iter()
-        .map(|found| extent(found).map_or(0, |extent| extent.size()));
+        .map(|found| found.records.as_ref().map_or(0, Part::size));
     let sizes: Vec<_> = sizes.collect();
     let mut gaps = Vec::new();
     let mut frame = request.frame_of(FetchResponse::header_version(version), |bytes| {
         gaps = layout::encode(bytes, answer.clone(), &sizes, version)?;
         Ok(())
     });
-    let extents: Vec<_> = found.iter().map(extent).collect();
+    let parts: Vec<_> = found.iter().map(|found| found.records.clone()).collect();
     let mut bytes = mem::take(&mut frame.bytes);
     let fill = move || {
         let mut failed = Vec::new();
-        for (number, (gap, extent)) in gaps.into_iter().zip(extents).enumerate() {
-            if let Some(Err(error)) = extent.map(|extent| extent.read(&mut bytes[gap])) {
+        for (number, (gap, part)) in gaps.into_iter().zip(parts).enumerate() {
+            if let Some(Err(error)) = part.map(|part| part.read(&mut bytes[gap])) {
                 failed.push((number, error));
             }
         }

@@ -22,10 +22,6 @@ impl Extent {
         }
     }
 
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Fills `into`, which has its size; waits for the disk.
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<()> {
         if self.file.read_at(into, self.position)? < self.size {

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::index::Spot;
+use super::order::{Order, OrderedWalk, ReadError};
+use super::part::Part;
+use super::scan::Holes;
 use super::walk::Walk;
 use super::{Closed, Log};
-use crate::batch::{Header, Sketches};
+use crate::batch::Sketches;
 use crate::file::{DiskFile, Extent};
 
 /// Headers are looked at from up to this much before what is wanted, because the index is sparse.
@@ -22,6 +26,11 @@ pub(crate) struct Place {
     from: From,
     /// Nothing behind it may be read: it is not synced, or not there.
     limit: u64,
+    /// The offset behind the limit.
+    end_offset: i64,
+    /// The base of the segment.
+    segment: i64,
+    holes: Holes,
     /// Records before it are deleted.
     start_offset: i64,
 }
@@ -29,7 +38,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 enum From {
     /// Batches begin at both: not far before what is wanted, and not far before its end.
-    Position { first: u32, near_last: u32 },
+    Position { first: Spot, near_last: Spot },
     /// The index of a closed segment is a file as well.
     Saved(Arc<Closed>),
 }
@@ -95,12 +104,15 @@ impl Log {
             from: From::Saved(segment.clone()),
             // It is synced, like all that are closed; compacted since, it may be of any size.
             limit: segment.size,
+            end_offset: segment.next_offset,
+            segment: segment.base,
+            holes: self.border.holes_at(segment.base),
             start_offset: self.start_offset,
         }
     }
 
-    fn place_in_active(&self, first: u32, max: usize) -> Place {
-        let most = u64::from(first).saturating_add(max as u64);
+    fn place_in_active(&self, first: Spot, max: usize) -> Place {
+        let most = u64::from(first.position).saturating_add(max as u64);
         Place {
             file: self.active.file.clone(),
             from: From::Position {
@@ -108,6 +120,9 @@ impl Log {
                 near_last: self.active.index.floor_by_position(most),
             },
             limit: self.synced_in_active(),
+            end_offset: self.synced.offset,
+            segment: self.active.base,
+            holes: Holes::Refused,
             start_offset: self.start_offset,
         }
     }
@@ -126,7 +141,9 @@ impl Place {
     /// Whether reading here is unlikely to wait for the disk.
     pub(crate) fn is_recent(&self) -> bool {
         match &self.from {
-            From::Position { first, .. } => self.limit.saturating_sub(u64::from(*first)) <= RECENT,
+            From::Position { first, .. } => {
+                self.limit.saturating_sub(u64::from(first.position)) <= RECENT
+            }
             From::Saved(_) => false,
         }
     }
@@ -138,80 +155,95 @@ impl Place {
         offset: i64,
         max: usize,
         at_least_one: bool,
-    ) -> io::Result<Option<Extent>> {
+    ) -> Result<Option<Part>, ReadError> {
         let from = match &self.from {
             From::Position { first, .. } => *first,
             From::Saved(segment) => segment.floor(offset)?,
         };
-        let mut walk = Walk::new(&*self.file, u64::from(from), self.limit).in_steps_of(LEAD);
+        let mut walk = self.walk(from).in_steps_of(LEAD);
+        let mut next_offset = from.offset;
         let (position, first) = loop {
             match walk.next()? {
                 Some((position, header)) if header.next_offset() > offset => {
                     break (position, header);
                 }
-                Some(_) => {}
-                None => return Ok(None),
+                Some((_, header)) => next_offset = header.next_offset(),
+                // The log says that the offset is here.
+                None => return Err(walk.damaged()),
             }
         };
-        let behind_first = position + first.size as u64;
-        if behind_first > self.limit || first.size > max && !at_least_one {
+        if first.size > max && !at_least_one {
             return Ok(None);
         }
-        let end = self.last_end(behind_first, position.saturating_add(max as u64))?;
-        let size = (end - position) as usize;
-        Ok(Some(self.extent(position, size)))
+        let behind_first = position + first.size as u64;
+        let (end, until) = self.last_end(behind_first, position.saturating_add(max as u64))?;
+        Ok(Some(Part {
+            file: self.file.clone(),
+            segment: self.segment,
+            position,
+            size: (end - position) as usize,
+            order: Order {
+                next_offset,
+                holes: self.holes,
+            },
+            until,
+        }))
     }
 
-    /// Where the last batch ends that ends before `most`, if that is behind `end`.
-    fn last_end(&self, mut end: u64, most: u64) -> io::Result<u64> {
-        if most >= self.limit {
-            return Ok(self.limit);
+    fn walk(&self, from: Spot) -> OrderedWalk<'_> {
+        OrderedWalk::new(&*self.file, self.segment, from, self.limit, self.holes)
+    }
+
+    /// Where the last batch ends that ends before `most`, if that is behind `end`; and the offset
+    /// that follows there, unless no batch does.
+    fn last_end(&self, mut end: u64, most: u64) -> io::Result<(u64, Option<i64>)> {
+        if most >= self.limit || end >= self.limit {
+            return Ok((self.limit, Some(self.end_offset)));
         }
         let near = match &self.from {
             From::Position { near_last, .. } => *near_last,
             From::Saved(segment) => segment.floor_by_position(most)?,
         };
-        if (end..=most).contains(&u64::from(near)) {
-            end = u64::from(near);
+        if (end..=most).contains(&u64::from(near.position)) {
+            end = u64::from(near.position);
         }
+        // What comes here is looked at when it was read; what follows it, when that is.
         let mut walk = Walk::new(&*self.file, end, self.limit).in_steps_of(LEAD);
         while let Some((position, header)) = walk.next()? {
             let behind = position + header.size as u64;
             if behind > most {
-                break;
+                return Ok((end, Some(header.base_offset)));
             }
             end = behind;
         }
-        Ok(end)
+        Ok((end, None))
     }
 
-    fn extent(&self, position: u64, size: usize) -> Extent {
-        Extent::new(self.file.clone(), position, size)
-    }
-
-    /// The bytes of what [`Place::find`] finds.
-    pub(crate) fn read(&self, offset: i64, max: usize, at_least_one: bool) -> io::Result<Bytes> {
-        let Some(extent) = self.find(offset, max, at_least_one)? else {
-            return Ok(Bytes::new());
-        };
-        let mut bytes = extent.to_vec()?;
-        // All of them are, unless one rots that was not looked at.
-        bytes.truncate(whole_batches(&bytes));
-        Ok(bytes.into())
+    /// The bytes of what [`Place::find`] finds, up to any damage behind its first batch.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        max: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, ReadError> {
+        match self.find(offset, max, at_least_one)? {
+            Some(part) => Ok(part.to_vec()?.into()),
+            None => Ok(Bytes::new()),
+        }
     }
 
     /// The first record here that is not older than `timestamp`.
-    pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
-        let position = match &self.from {
-            From::Position { first, .. } => u64::from(*first),
-            From::Saved(segment) => u64::from(segment.floor_by_time(timestamp)?),
+    pub(crate) fn find_time(&self, timestamp: i64) -> Result<Option<Found>, ReadError> {
+        let from = match &self.from {
+            From::Position { first, .. } => *first,
+            From::Saved(segment) => segment.floor_by_time(timestamp)?,
         };
-        let mut walk = Walk::new(&*self.file, position, self.limit);
+        let mut walk = self.walk(from);
         while let Some((position, header)) = walk.next()? {
             if header.max_timestamp < timestamp || header.next_offset() <= self.start_offset {
                 continue;
             }
-            let batch = self.extent(position, header.size).to_vec()?;
+            let batch = self.batch(position, header.size)?;
             for record in Sketches::new(&header, &batch)? {
                 let record = record?;
                 if record.offset >= self.start_offset && record.timestamp >= timestamp {
@@ -226,15 +258,15 @@ impl Place {
     }
 
     /// The largest timestamp of all records here.
-    pub(crate) fn newest(&self) -> io::Result<Option<i64>> {
+    pub(crate) fn newest(&self) -> Result<Option<i64>, ReadError> {
         let mut newest = None;
-        let mut walk = Walk::new(&*self.file, 0, self.limit);
+        let mut walk = self.walk(Spot::beginning(self.segment));
         while let Some((position, header)) = walk.next()? {
             let may_be_newer = newest.is_none_or(|newest| header.max_timestamp > newest);
             if !may_be_newer || header.records == 0 || header.next_offset() <= self.start_offset {
                 continue;
             }
-            let batch = self.extent(position, header.size).to_vec()?;
+            let batch = self.batch(position, header.size)?;
             for record in Sketches::new(&header, &batch)? {
                 let record = record?;
                 if record.offset >= self.start_offset {
@@ -244,16 +276,8 @@ impl Place {
         }
         Ok(newest)
     }
-}
 
-/// How many bytes of `bytes` are whole batches.
-fn whole_batches(bytes: &[u8]) -> usize {
-    let mut end = 0;
-    while let Some(header) = Header::parse(&bytes[end..]) {
-        if end + header.size > bytes.len() {
-            break;
-        }
-        end += header.size;
+    fn batch(&self, position: u64, size: usize) -> io::Result<Vec<u8>> {
+        Extent::new(self.file.clone(), position, size).to_vec()
     }
-    end
 }

@@ -23,6 +23,13 @@ pub(super) enum Holes {
     Refused,
 }
 
+impl Holes {
+    /// Whether a batch may begin at `offset` behind one that ends before `expected`.
+    pub(super) fn fit(self, expected: i64, offset: i64) -> bool {
+        offset == expected || self == Holes::Allowed && offset > expected
+    }
+}
+
 /// Reads the segment of `size` bytes that begins at the offset `base`.
 pub(super) fn scan(
     file: &dyn DiskFile,
@@ -42,8 +49,7 @@ pub(super) fn scan(
         let Some((header, batch)) = batches.next().map_err(Error::io("read", path))? else {
             break;
         };
-        let in_place = header.base_offset == scan.next_offset
-            || holes == Holes::Allowed && header.base_offset > scan.next_offset;
+        let in_place = holes.fit(scan.next_offset, header.base_offset);
         if !in_place || !batch::sum_is_right(batch) {
             scan.bad = Some(position);
             return Ok(scan);

@@ -3,6 +3,7 @@
 mod full_disk;
 mod retention;
 mod rolls;
+mod rot;
 mod times;
 
 use std::path::{Path, PathBuf};

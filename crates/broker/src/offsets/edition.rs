@@ -140,7 +140,9 @@ pub(super) fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Erro
         let Ok(Some(place)) = log.log().locate(offset, AT_ONCE) else {
             return Ok(by_key);
         };
-        let bytes = place.read(offset, AT_ONCE, true).map_err(io)?;
+        let bytes = place
+            .read(offset, AT_ONCE, true)
+            .map_err(|error| io(error.into()))?;
         let mut rest = &bytes[..];
         if rest.is_empty() {
             return Err(Error::corrupt(
