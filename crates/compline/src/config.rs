@@ -173,7 +173,9 @@ impl Settings {
         let query = self.query.connections * (projections + 1);
         // Two readers, and one for keys.
         let command = self.command.connections * 3;
-        self.engine.connections + self.projector.connections * projections + query + command
+        // Of a projection that is built anew there are two generations.
+        let projector = self.projector.connections * projections * 2;
+        self.engine.connections + projector + query + command
     }
 }
 

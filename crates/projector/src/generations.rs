@@ -19,14 +19,19 @@ use compline_readmodel::{
     generation::{GenerationError, SCHEMA, Standing, standing},
 };
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    batch::chain,
     fold::ProjectionFold,
     run::{Projector, ProjectorConfig, ProjectorError},
     status::Status,
     tempo::{Activity, Tempo},
 };
+
+/// How long a generation that cannot be projected is left alone.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// How soon a generation that was made is projected, and one that was dropped is not.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,7 +40,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub enum GenerationsError {
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    #[error("the generations of {projection}")]
+    #[error("cannot look which generations of {projection} there are")]
     Look {
         projection: &'static str,
         source: sqlx::Error,
@@ -61,6 +66,9 @@ pub struct Generations<P> {
     config: GenerationsConfig,
     look: PgPool,
     running: BTreeMap<Generation, Running>,
+    /// Those that are not read and could not be projected, and until when they are
+    /// left alone.
+    failed: BTreeMap<Generation, Instant>,
     board: Board,
     live_activity: Activity,
     projection: PhantomData<fn() -> P>,
@@ -90,6 +98,7 @@ impl<P: Projection> Generations<P> {
             database,
             config,
             running: BTreeMap::new(),
+            failed: BTreeMap::new(),
             board: Board::default(),
             live_activity: Activity::default(),
             projection: PhantomData,
@@ -131,10 +140,15 @@ impl<P: Projection> Generations<P> {
                 break Err(error);
             }
         };
-        for (_, running) in std::mem::take(&mut self.running) {
-            running.end().await?;
+        let all = std::mem::take(&mut self.running);
+        for running in all.values() {
+            running.stop.cancel();
         }
-        ended
+        let mut first = ended;
+        for running in all.into_values() {
+            first = first.and(running.end().await.map_err(GenerationsError::from));
+        }
+        first
     }
 
     async fn look(&self) -> Result<Vec<Standing>, GenerationsError> {
@@ -158,15 +172,28 @@ impl<P: Projection> Generations<P> {
             .collect();
         for generation in ended {
             if let Some(running) = self.running.remove(&generation) {
-                self.board.forget(generation);
-                running.end().await?;
+                let is_live = running.tempo.is_live();
+                match running.end().await {
+                    Err(error) if is_live => return Err(error.into()),
+                    // The others go on.
+                    Err(error) => {
+                        self.board.refuse(generation, &error);
+                        self.failed.insert(generation, Instant::now() + LEFT_ALONE);
+                    }
+                    Ok(()) => {}
+                }
             }
         }
+        self.failed.retain(|_, until| *until > Instant::now());
+        self.board.keep(|generation| stands(&generation));
         for each in standing {
             if let Some(running) = self.running.get(&each.generation) {
                 running.tempo.set_live(each.is_live);
                 self.board
                     .show(each.generation, each.is_live, running.status.clone());
+                continue;
+            }
+            if self.failed.contains_key(&each.generation) {
                 continue;
             }
             match each.fits::<P>() {
@@ -258,8 +285,8 @@ impl Board {
         self.lock().insert(generation, shown);
     }
 
-    fn refuse(&self, generation: Generation, error: &GenerationError) {
-        let reason = error.to_string();
+    fn refuse(&self, generation: Generation, error: &dyn std::error::Error) {
+        let reason = chain(error);
         let before = self.lock().insert(
             generation,
             Shown::Refused {
@@ -274,8 +301,8 @@ impl Board {
         }
     }
 
-    fn forget(&self, generation: Generation) {
-        self.lock().remove(&generation);
+    fn keep(&self, stands: impl Fn(Generation) -> bool) {
+        self.lock().retain(|generation, _| stands(*generation));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Generation, Shown>> {

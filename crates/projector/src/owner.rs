@@ -14,7 +14,7 @@ use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
 use compline_readmodel::{Fence, Place, generation, hold};
 use rand::Rng as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -272,12 +272,16 @@ impl<F: Fold> Owner<F> {
 
     async fn claim(&self) -> Result<Fence, End> {
         let mut conn = self.pool.acquire().await?;
-        Fence::claim(&mut conn, &self.place).await?.ok_or_else(|| {
-            End::Halt(format!(
-                "{} generation {} has no checkpoint for this partition; was `compline migrate` run?",
-                self.place.projection, self.place.generation
-            ))
-        })
+        if let Some(fence) = Fence::claim(&mut conn, &self.place).await? {
+            return Ok(fence);
+        }
+        Err(self
+            .missing(
+                &mut conn,
+                "has no checkpoint for this partition: run `compline migrate`; or, if this build \
+                 reads a topic that the generation was not made for, rebuild it",
+            )
+            .await)
     }
 
     /// A reader that stands at the fence, after the record before it was seen to
@@ -395,17 +399,7 @@ impl<F: Fold> Owner<F> {
     async fn look_again(&self, fence: &mut Fence) -> Result<(), End> {
         let mut conn = self.pool.acquire().await?;
         let Some(row) = Fence::look(&mut conn, &self.place).await? else {
-            let Place {
-                projection,
-                generation,
-                ..
-            } = &self.place;
-            return Err(
-                match generation::is_dropped(&mut conn, projection, *generation).await? {
-                    true => End::Stopped,
-                    false => End::Halt("the checkpoint row is gone".to_owned()),
-                },
-            );
+            return Err(self.missing(&mut conn, "has lost its checkpoint").await);
         };
         if row.epoch != fence.epoch {
             return Err(End::Again(
@@ -419,6 +413,20 @@ impl<F: Fold> Owner<F> {
         }
         *fence = row;
         Ok(())
+    }
+
+    /// Why there is no checkpoint. A generation that was dropped just ends.
+    async fn missing(&self, conn: &mut PgConnection, what: &str) -> End {
+        let Place {
+            projection,
+            generation,
+            ..
+        } = &self.place;
+        match generation::is_dropped(conn, projection, *generation).await {
+            Ok(true) => End::Stopped,
+            Ok(false) => End::Halt(format!("{projection} generation {generation} {what}")),
+            Err(error) => error.into(),
+        }
     }
 
     fn set(&self, state: PartitionState) {

@@ -2,14 +2,19 @@
 //!
 //! | step | because |
 //! |---|---|
+//! | the records are read first | nothing waits for the log while something is locked |
 //! | the checkpoint row is locked and not changed | no batch of the partition joins the list or applies the key meanwhile |
-//! | the list is read under that lock | the list in Postgres is the truth |
-//! | every record of it, in order; no mark is asked | each was taken when it was parked |
+//! | the list is read under that lock, and what has joined it since | the list in Postgres is the truth |
+//! | every record of it, in order, stored once; no mark is asked | each was taken when it was parked; locks are taken in a batch's order |
 //! | the key leaves the list | in the same transaction: applied and listed is never both |
+//!
+//! A key's whole list is in memory meanwhile.
+
+use std::{collections::BTreeMap, time::Duration};
 
 use compline_event::{Offset, RecordId, Recorded};
 use compline_eventlog::{Log, LogError, ReadError, Record};
-use compline_readmodel::{Fault, Place, classify, park::desk};
+use compline_readmodel::{Fault, Place, classify, fault, park::desk};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -17,11 +22,14 @@ use crate::{
     fold::{Fold, PutOff},
 };
 
-/// Records that are decoded, folded and stored at once.
-const CHUNK: usize = 500;
-
 /// Records of other keys that are rather read over than jumped.
 const GAP: i64 = 5_000;
+
+/// Longest that the log may take for what has joined the list at last.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a deadlock, or a lock that is not to be had, is tried again.
+const TRIES: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedriveMode {
@@ -43,18 +51,20 @@ pub enum RedriveError {
     Refused { at: RecordId, reason: String },
     #[error("the record at {at} is not in the log any more")]
     Gone { at: RecordId },
-    #[error("reading the parked records")]
+    #[error("the log did not give the newest parked records in time")]
+    SlowLog,
+    #[error(transparent)]
     Log(#[from] LogError),
-    #[error("reading the parked records")]
+    #[error("the parked records cannot be read")]
     Read(#[from] ReadError),
-    #[error("what the fold needs beside its rows")]
+    #[error("what the fold needs beside its rows cannot be had")]
     PutOff(#[from] PutOff),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Applies the whole list of a key, or nothing of it. `conn` has the writer's role
-/// and the generation's schema.
+/// Applies the whole list of a key, or nothing of it. `conn` may write the
+/// generation's rows, and has its schema.
 pub async fn redrive<F: Fold>(
     conn: &mut PgConnection,
     log: &Log,
@@ -64,18 +74,43 @@ pub async fn redrive<F: Fold>(
     mode: RedriveMode,
 ) -> Result<Redriven, RedriveError> {
     fold.claimed().await?;
-    let mut tx = conn.begin().await?;
-    if !desk::lock(&mut tx, place).await? {
-        return Err(RedriveError::NotParked);
+    let mut records = Listed::default();
+    for tried in 1.. {
+        let offsets = desk::offsets(&mut *conn, place, key).await?;
+        records.read(log, place, &offsets).await?;
+        match attempt(conn, log, fold, (place, key), &mut records, mode).await {
+            Err(RedriveError::Database(error)) if tried < TRIES && fault::is_contention(&error) => {
+            }
+            done => return done,
+        }
     }
-    let offsets = desk::offsets(&mut tx, place, key).await?;
+    unreachable!("the last try returns")
+}
+
+async fn attempt<F: Fold>(
+    conn: &mut PgConnection,
+    log: &Log,
+    fold: &F,
+    (place, key): (&Place, &[u8]),
+    records: &mut Listed,
+    mode: RedriveMode,
+) -> Result<Redriven, RedriveError> {
+    let mut tx = conn.begin().await?;
+    sqlx::query("SET LOCAL synchronous_commit = on")
+        .execute(&mut *tx)
+        .await?;
+    let offsets = match desk::lock(&mut tx, place).await? {
+        true => desk::offsets(&mut tx, place, key).await?,
+        false => Vec::new(),
+    };
     if offsets.is_empty() {
         return Err(RedriveError::NotParked);
     }
-    let mut records = Listed::new(log, place, &offsets);
-    while let Some(chunk) = records.next_chunk().await? {
-        apply(&mut tx, fold, &chunk).await?;
-    }
+    let joined = records.read(log, place, &offsets);
+    tokio::time::timeout(PATIENCE, joined)
+        .await
+        .map_err(|_| RedriveError::SlowLog)??;
+    apply(&mut tx, fold, &records.of(&offsets)).await?;
     match mode {
         RedriveMode::Try => tx.rollback().await?,
         RedriveMode::Apply => {
@@ -92,7 +127,7 @@ pub async fn redrive<F: Fold>(
 async fn apply<F: Fold>(
     conn: &mut PgConnection,
     fold: &F,
-    records: &[Record],
+    records: &[&Record],
 ) -> Result<(), RedriveError> {
     let refused = |at: RecordId, reason: String| RedriveError::Refused { at, reason };
     let events = records
@@ -116,79 +151,55 @@ async fn apply<F: Fold>(
     fold.store(conn, rows).await.map_err(of_postgres)
 }
 
-/// The listed records, read from the log in order.
-struct Listed<'a> {
-    log: &'a Log,
-    place: &'a Place,
-    left: &'a [Offset],
+/// The listed records, as far as they were read.
+#[derive(Debug, Default)]
+struct Listed {
+    read: BTreeMap<Offset, Record>,
 }
 
-impl<'a> Listed<'a> {
-    fn new(log: &'a Log, place: &'a Place, offsets: &'a [Offset]) -> Self {
-        Self {
-            log,
-            place,
-            left: offsets,
+impl Listed {
+    /// Reads what is missing of `offsets`, which are sorted.
+    async fn read(
+        &mut self,
+        log: &Log,
+        place: &Place,
+        offsets: &[Offset],
+    ) -> Result<(), RedriveError> {
+        let is_new = |offset: &&Offset| !self.read.contains_key(offset);
+        let new: Vec<Offset> = offsets.iter().filter(is_new).copied().collect();
+        for near in new.chunk_by(|one, next| next.0 - one.0 <= GAP) {
+            let (Some(first), Some(last)) = (near.first(), near.last()) else {
+                continue;
+            };
+            let Place {
+                topic, partition, ..
+            } = *place;
+            let bounds = log.bounds(topic, partition).await?;
+            let from = (*first).max(bounds.start);
+            let mut replay = log.replay(topic, partition, from, last.next().min(bounds.end))?;
+            while let Some(records) = replay.next_batch().await? {
+                let listed = |record: &Record| near.binary_search(&record.at.offset).is_ok();
+                let listed = records.into_iter().filter(listed);
+                self.read
+                    .extend(listed.map(|record| (record.at.offset, record)));
+            }
+            if let Some(offset) = near.iter().find(|offset| !self.read.contains_key(offset)) {
+                let at = RecordId {
+                    topic,
+                    partition,
+                    offset: *offset,
+                };
+                return Err(RedriveError::Gone { at });
+            }
         }
+        Ok(())
     }
 
-    async fn next_chunk(&mut self) -> Result<Option<Vec<Record>>, RedriveError> {
-        let count = together(self.left);
-        let (wanted, left) = self.left.split_at(count);
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
-            return Ok(None);
-        };
-        let Place {
-            topic, partition, ..
-        } = *self.place;
-        let gone = |offset: Offset| RedriveError::Gone {
-            at: RecordId {
-                topic,
-                partition,
-                offset,
-            },
-        };
-        let bounds = self.log.bounds(topic, partition).await?;
-        if *first < bounds.start || *last >= bounds.end {
-            return Err(gone(*first));
-        }
-        let mut found = Vec::with_capacity(count);
-        let mut replay = self.log.replay(topic, partition, *first, last.next())?;
-        while let Some(records) = replay.next_batch().await? {
-            let listed = |record: &Record| wanted.binary_search(&record.at.offset).is_ok();
-            found.extend(records.into_iter().filter(listed));
-        }
-        let is_there = |offset: &&Offset| found.iter().any(|record| record.at.offset == **offset);
-        if let Some(missing) = wanted.iter().find(|offset| !is_there(offset)) {
-            return Err(gone(*missing));
-        }
-        self.left = left;
-        Ok(Some(found))
-    }
-}
-
-/// How many of the next offsets are read in one go.
-fn together(offsets: &[Offset]) -> usize {
-    let near = offsets
-        .windows(2)
-        .take_while(|pair| pair[1].0 - pair[0].0 <= GAP)
-        .count();
-    (near + 1).min(CHUNK).min(offsets.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_stands_near_is_read_together() {
-        let of = |offsets: &[i64]| {
-            let offsets: Vec<Offset> = offsets.iter().copied().map(Offset).collect();
-            together(&offsets)
-        };
-        assert_eq!(of(&[]), 0);
-        assert_eq!(of(&[7]), 1);
-        assert_eq!(of(&[7, 8, 5_000, 10_001, 10_002]), 3);
-        assert_eq!(of(&(0..10_000).collect::<Vec<_>>()), CHUNK);
+    /// In log order.
+    fn of(&self, offsets: &[Offset]) -> Vec<&Record> {
+        offsets
+            .iter()
+            .filter_map(|offset| self.read.get(offset))
+            .collect()
     }
 }

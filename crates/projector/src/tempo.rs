@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,11 +17,13 @@ use tokio::time::Instant;
 /// The live generation had work when it committed something within this time.
 const LATELY_MS: u64 = 200;
 
-/// When the live generation committed last. Clones share it.
+/// Whether the live generation has work. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity {
     began: Instant,
-    /// Milliseconds after `began`, plus one; 0 when never.
+    /// Transactions that run.
+    running: Arc<AtomicUsize>,
+    /// When the last one ended: milliseconds after `began`, plus one; 0 when never.
     last: Arc<AtomicU64>,
 }
 
@@ -29,24 +31,37 @@ impl Default for Activity {
     fn default() -> Self {
         Self {
             began: Instant::now(),
+            running: Arc::default(),
             last: Arc::default(),
         }
     }
 }
 
 impl Activity {
-    fn note(&self, now: Instant) {
-        self.last.store(self.ms(now) + 1, Ordering::Relaxed);
-    }
-
     fn is_lately(&self, now: Instant) -> bool {
         let last = self.last.load(Ordering::Relaxed);
-        last > 0 && self.ms(now) < last + LATELY_MS
+        self.running.load(Ordering::Relaxed) > 0 || last > 0 && self.ms(now) < last + LATELY_MS
     }
 
     fn ms(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.began);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A transaction that runs.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    began: Instant,
+    /// Of the live generation's.
+    live: Option<Activity>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.live {
+            activity.running.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -90,14 +105,23 @@ impl Tempo {
         }
     }
 
-    /// A transaction that took `time` has ended at `now`: how long until the next.
-    pub(crate) fn rest_after(&self, time: Duration, now: Instant) -> Duration {
-        if self.is_live() {
-            self.live.note(now);
+    /// A transaction begins.
+    pub(crate) fn begin(&self, now: Instant) -> Turn {
+        let live = self.is_live().then(|| self.live.clone());
+        if let Some(activity) = &live {
+            activity.running.fetch_add(1, Ordering::Relaxed);
+        }
+        Turn { began: now, live }
+    }
+
+    /// A transaction has ended: how long until the next.
+    pub(crate) fn end(&self, turn: &Turn, now: Instant) -> Duration {
+        if let Some(activity) = &turn.live {
+            activity.last.store(activity.ms(now) + 1, Ordering::Relaxed);
             return Duration::ZERO;
         }
         match self.live.is_lately(now) {
-            true => time,
+            true => now.saturating_duration_since(turn.began),
             false => Duration::ZERO,
         }
     }
@@ -114,22 +138,22 @@ mod tests {
             Tempo::new(activity.clone(), true),
             Tempo::new(activity, false),
         );
-        let (time, none) = (Duration::from_millis(30), Duration::ZERO);
-        let at = |ms| Instant::now() + Duration::from_millis(ms);
-        assert_eq!(
-            beside.rest_after(time, at(0)),
-            none,
-            "nothing was committed yet"
-        );
-        assert_eq!(live.rest_after(time, at(10_000)), none);
-        assert_eq!(beside.rest_after(time, at(10_100)), time);
-        assert_eq!(beside.rest_after(time, at(10_300)), none);
         assert_eq!((live.at_once(4), beside.at_once(4)), (4, 1));
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let rest = |tempo: &Tempo, from, to| tempo.end(&tempo.begin(at(from)), at(to)).as_millis();
+        assert_eq!(rest(&beside, 0, 30), 0, "nothing was committed yet");
+        let long = live.begin(at(1_000));
+        assert_eq!(rest(&beside, 5_000, 5_030), 30, "it has not ended");
+        assert_eq!(live.end(&long, at(10_000)), Duration::ZERO);
+        drop(long);
+        assert_eq!(rest(&beside, 10_100, 10_130), 30);
+        assert_eq!(rest(&beside, 10_300, 10_330), 0);
 
         // A promote changes their places.
         live.set_live(false);
         beside.set_live(true);
-        assert_eq!(beside.rest_after(time, at(20_000)), none);
-        assert_eq!(live.rest_after(time, at(20_100)), time);
+        assert_eq!(rest(&beside, 20_000, 20_030), 0);
+        assert_eq!(rest(&live, 20_100, 20_130), 30);
     }
 }

@@ -26,3 +26,10 @@ CREATE TABLE discarded_key (
     discarded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (projection, generation, topic, partition, key, discarded_at)
 );
+
+ALTER TABLE discarded_key ENABLE ROW LEVEL SECURITY;
+ALTER TABLE discarded_key FORCE ROW LEVEL SECURITY;
+CREATE POLICY write_all ON discarded_key TO compline_owner USING (true) WITH CHECK (true);
+CREATE POLICY read_own ON discarded_key FOR SELECT TO compline_query
+    USING (tenant_id = nullif(current_setting('compline.tenant', true), '')::uuid);
+GRANT SELECT ON discarded_key TO compline_query;

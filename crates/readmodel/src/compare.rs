@@ -14,7 +14,7 @@ mod table;
 
 use std::time::Duration;
 
-use compline_event::{Offset, Partition, Position, TenantId, Token};
+use compline_event::{Offset, Partition, Position, TenantId, Token, Topic};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ use crate::{
     generation::{Generation, schema_name},
     hold,
     role::Role,
-    steward::{Steward, StewardError},
+    steward::{Steward, StewardError, switch},
 };
 
 const POLL: Duration = Duration::from_millis(20);
@@ -41,6 +41,15 @@ pub enum CompareError {
         generation: Generation,
         wanted: Token,
         reached: Token,
+    },
+    #[error(
+        "generations {live} and {candidate} are folded from other topics, and stand nowhere at \
+         equal positions: only one reads {other:?}"
+    )]
+    OtherInputs {
+        live: Generation,
+        candidate: Generation,
+        other: Vec<(Topic, Partition)>,
     },
     #[error(transparent)]
     Steward(#[from] StewardError),
@@ -107,11 +116,24 @@ impl Steward {
         tell: &(dyn Fn(Step) + Sync),
     ) -> Result<Comparison, CompareError> {
         let live = self.live_beside(candidate).await?;
+        let (conn, projection) = (&mut self.conn, &self.projection);
+        let mut other = switch::only_of(conn, projection, live, candidate).await?;
+        other.extend(switch::only_of(conn, projection, candidate, live).await?);
+        if !other.is_empty() {
+            return Err(CompareError::OtherInputs {
+                live,
+                candidate,
+                other,
+            });
+        }
         hold::at_present(&mut self.conn, &self.projection, candidate).await?;
         let compared = self
             .compare_held(live, candidate, most_rows, within, tell)
             .await;
-        hold::release(&mut self.conn, &self.projection, candidate).await?;
+        // Else the hold ends with this session.
+        if let Err(error) = hold::release(&mut self.conn, &self.projection).await {
+            tracing::warn!(%error, "a generation that was compared is not let go yet");
+        }
         compared
     }
 
@@ -131,9 +153,15 @@ impl Steward {
         hold::at(&mut self.conn, &self.projection, candidate, &position).await?;
         self.come_to(&position, candidate, deadline, tell).await?;
 
+        // A redrive may go on meanwhile.
         let mut of_candidate = self.session(candidate).await?;
+        begin_snapshot(&mut of_candidate).await?;
+        let mut names = table::names(&mut of_live).await?;
+        names.extend(table::names(&mut of_candidate).await?);
+        names.sort_unstable();
+        names.dedup();
         let mut tables = Vec::new();
-        for name in table::names(&mut of_candidate).await? {
+        for name in names {
             tell(Step::Table { name: name.clone() });
             let compared = table::compare(&mut of_live, &mut of_candidate, name, most_rows);
             tables.push(compared.await?);
@@ -158,9 +186,7 @@ impl Steward {
     ) -> Result<Token, CompareError> {
         let held = position(&mut self.conn, &self.projection, candidate).await?;
         loop {
-            sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                .execute(&mut *conn)
-                .await?;
+            begin_snapshot(conn).await?;
             let reached = position(conn, &self.projection, live).await?;
             if reached.covers(&held) {
                 return Ok(reached);
@@ -210,6 +236,14 @@ impl Steward {
         let schema = schema_name(&self.projection, generation);
         PgConnection::connect_with(&self.database.options(Role::Owner, &schema)).await
     }
+}
+
+/// Of the moment of its first query.
+async fn begin_snapshot(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Where a generation stands.

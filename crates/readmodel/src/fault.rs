@@ -38,6 +38,19 @@ pub fn took_too_long(error: &sqlx::Error) -> bool {
     )
 }
 
+/// Whether somebody else's locks are to blame: the same may pass at once.
+pub fn is_contention(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // serialization_failure, deadlock_detected, lock_not_available
+    matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
+}
+
+/// Whether a lock was not to be had in time.
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("55P03")
+}
+
 /// Whether the connection, and nothing else, is to blame.
 pub fn lost_connection(error: &sqlx::Error) -> bool {
     match error {

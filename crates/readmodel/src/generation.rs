@@ -6,6 +6,8 @@
 
 mod standing;
 
+use std::time::Duration;
+
 use compline_event::{Offset, Partition, Topic};
 use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, PgConnection,
@@ -13,7 +15,7 @@ use sqlx::{
 };
 
 pub use self::standing::{Standing, is_dropped, live, standing};
-use crate::{pool::Database, projection::Projection, role::Role};
+use crate::{hold, pool::Database, projection::Projection, role::Role};
 
 /// Counts from 1 for each projection.
 pub type Generation = i32;
@@ -23,6 +25,9 @@ pub const SCHEMA: &str = "compline";
 
 /// Serialises migrations of several processes; the number means nothing.
 const MIGRATION_LOCK: i64 = 0x636f_6d70_6c69_6e65;
+
+/// How long a comparison or a promote is waited for.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum GenerationError {
@@ -37,6 +42,8 @@ pub enum GenerationError {
         generation: Generation,
         source: sqlx::Error,
     },
+    #[error("somebody else changes or compares the generations of {projection} just now")]
+    Busy { projection: String },
     #[error("{projection} has no generation yet; run `compline migrate`")]
     Missing { projection: String },
     #[error(
@@ -130,8 +137,13 @@ pub async fn lay_out<P: Projection>(
     partitions_of: impl Fn(Topic) -> u32,
 ) -> Result<(), GenerationError> {
     let mut conn = PgConnection::connect_with(&database.options(Role::Owner, SCHEMA)).await?;
+    // Nobody drops a generation while its tables are brought up to date.
+    if !hold::take_projection(&mut conn, P::NAME, MIGRATION_PATIENCE).await? {
+        return Err(GenerationError::Busy {
+            projection: P::NAME.to_owned(),
+        });
+    }
     let standing = standing(&mut conn, P::NAME).await?;
-    conn.close().await?;
     let generations = match standing.is_empty() {
         true => vec![1],
         false => standing.iter().map(|each| each.generation).collect(),
@@ -139,6 +151,8 @@ pub async fn lay_out<P: Projection>(
     for generation in generations {
         create(database, &Plan::of::<P>(generation, &partitions_of)).await?;
     }
+    // The lock goes with its session.
+    conn.close().await?;
     Ok(())
 }
 

@@ -46,8 +46,14 @@ pub(crate) async fn at_present(
     generation: Generation,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE compline.checkpoint SET held_at = next_offset
-         WHERE projection = $1 AND generation = $2",
+        "WITH locked AS (
+             SELECT topic, partition FROM compline.checkpoint
+             WHERE projection = $1 AND generation = $2
+             ORDER BY topic, partition FOR NO KEY UPDATE
+         )
+         UPDATE compline.checkpoint SET held_at = next_offset FROM locked
+         WHERE projection = $1 AND generation = $2
+           AND checkpoint.topic = locked.topic AND checkpoint.partition = locked.partition",
         projection,
         generation,
     )
@@ -71,10 +77,16 @@ pub(crate) async fn at(
         })
         .unzip();
     sqlx::query!(
-        "UPDATE compline.checkpoint SET held_at = position.next_offset
-         FROM UNNEST($3::text[], $4::int[], $5::bigint[]) AS position (topic, partition, next_offset)
+        "WITH locked AS (
+             SELECT topic, partition FROM compline.checkpoint
+             WHERE projection = $1 AND generation = $2
+             ORDER BY topic, partition FOR NO KEY UPDATE
+         )
+         UPDATE compline.checkpoint SET held_at = position.next_offset
+         FROM locked JOIN UNNEST($3::text[], $4::int[], $5::bigint[])
+              AS position (topic, partition, next_offset) USING (topic, partition)
          WHERE projection = $1 AND generation = $2
-           AND checkpoint.topic = position.topic AND checkpoint.partition = position.partition",
+           AND checkpoint.topic = locked.topic AND checkpoint.partition = locked.partition",
         projection,
         generation,
         &topics,
@@ -86,16 +98,19 @@ pub(crate) async fn at(
     Ok(())
 }
 
-/// Lets a generation go on.
-pub(crate) async fn release(
-    conn: &mut PgConnection,
-    projection: &str,
-    generation: Generation,
-) -> Result<(), sqlx::Error> {
+/// Lets every generation of the projection go on. For who has the projection's lock:
+/// what is held then was left by somebody whose session is gone.
+pub(crate) async fn release(conn: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE compline.checkpoint SET held_at = NULL WHERE projection = $1 AND generation = $2",
+        "WITH locked AS (
+             SELECT generation, topic, partition FROM compline.checkpoint
+             WHERE projection = $1 AND held_at IS NOT NULL
+             ORDER BY generation, topic, partition FOR NO KEY UPDATE
+         )
+         UPDATE compline.checkpoint SET held_at = NULL FROM locked
+         WHERE projection = $1 AND checkpoint.generation = locked.generation
+           AND checkpoint.topic = locked.topic AND checkpoint.partition = locked.partition",
         projection,
-        generation,
     )
     .execute(conn)
     .await?;

@@ -28,9 +28,13 @@ pub struct NewlyParked {
     pub reason: String,
 }
 
-/// How people are told of a parked key: `topic:key`.
+/// How people are told of a parked key: `topic:key`, and `topic:0x…` when it is no text.
 pub fn key_name(topic: &str, key: &[u8]) -> String {
-    format!("{topic}:{}", String::from_utf8_lossy(key))
+    if let Ok(key) = std::str::from_utf8(key) {
+        return format!("{topic}:{key}");
+    }
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{topic}:0x{hex}")
 }
 
 /// The keys that are parked at places of one projection's generation, in the

@@ -12,33 +12,26 @@
 //! them: a token that was good before is good after. Readers take the pointer in
 //! their own transaction and are never kept waiting.
 
+pub(crate) mod switch;
+
 use std::time::Duration;
 
-use compline_event::Topic;
+use compline_event::{Partition, Topic};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tokio::time::Instant;
 
+pub use self::switch::{Promotion, Switched};
 use crate::{
     generation::{
         self, Generation, GenerationError, Plan, SCHEMA, Standing, schema_name, standing,
     },
     hold,
-    park::key_name,
     pool::Database,
     projection::Projection,
     role::Role,
-    wake,
 };
 
 /// How long a change by somebody else is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Longest that a promote keeps the live generation from being projected, below
-/// [`crate::pool::WRITER_IDLE_TIMEOUT`], so that no batch fails because of it.
-const LONGEST_LOCK: Duration = Duration::from_secs(3);
-
-/// A generation that is this many records behind is soon there, and worth the lock.
-const NEAR: i64 = 2_000;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -59,6 +52,16 @@ pub enum StewardError {
     IsLive {
         projection: String,
         generation: Generation,
+    },
+    #[error(
+        "generation {generation} of {projection} does not read {}, of which clients may hold \
+         positions",
+        places(.missing)
+    )]
+    OtherInputs {
+        projection: String,
+        generation: Generation,
+        missing: Vec<(Topic, Partition)>,
     },
     #[error("{projection} has no generation from before the present one to go back to")]
     NoPrevious { projection: String },
@@ -92,13 +95,12 @@ fn list(generations: &[Generation]) -> String {
     numbers.join(", ")
 }
 
-/// What readers read now, and read before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Switched {
-    pub from: Generation,
-    pub to: Generation,
-    /// How long the live generation could not move.
-    pub locked: Duration,
+fn places(places: &[(Topic, Partition)]) -> String {
+    let places: Vec<String> = places
+        .iter()
+        .map(|(topic, partition)| format!("{topic}/{partition}"))
+        .collect();
+    places.join(", ")
 }
 
 /// Has a projection for itself until it is dropped, or its session ends.
@@ -118,6 +120,8 @@ impl Steward {
                 projection: projection.to_owned(),
             });
         }
+        // What a killed comparison has left would hold whoever is waited for now.
+        hold::release(&mut conn, projection).await?;
         Ok(Self {
             conn,
             database: database.clone(),
@@ -150,44 +154,6 @@ impl Steward {
         let plan = Plan::of::<P>(last.unwrap_or(0) + 1, partitions_of);
         generation::create(&self.database, &plan).await?;
         Ok(plan.generation)
-    }
-
-    /// Makes readers read `to`, once it has reached the live generation. Parked keys
-    /// of it are allowed when `with_parked` names them, as `topic:key`.
-    pub async fn promote(
-        &mut self,
-        to: Generation,
-        with_parked: &[String],
-        within: Duration,
-    ) -> Result<Switched, StewardError> {
-        let deadline = Instant::now() + within;
-        let live = self.live_beside(to).await?;
-        loop {
-            self.come_near(live, to, deadline).await?;
-            let locked = Instant::now();
-            if self.switch(live, to, with_parked, deadline).await? {
-                return Ok(Switched {
-                    from: live,
-                    to,
-                    locked: locked.elapsed(),
-                });
-            }
-        }
-    }
-
-    /// Promotes what was read before the live one.
-    pub async fn rollback(
-        &mut self,
-        with_parked: &[String],
-        within: Duration,
-    ) -> Result<Switched, StewardError> {
-        let standing = self.standing().await?;
-        let Some(previous) = standing.iter().find(|each| each.is_previous) else {
-            return Err(StewardError::NoPrevious {
-                projection: self.projection.clone(),
-            });
-        };
-        self.promote(previous.generation, with_parked, within).await
     }
 
     /// Drops a generation's tables, checkpoints, marks and parks.
@@ -258,130 +224,4 @@ impl Steward {
             None => Err(GenerationError::Missing { projection }.into()),
         }
     }
-
-    async fn come_near(
-        &mut self,
-        live: Generation,
-        to: Generation,
-        deadline: Instant,
-    ) -> Result<(), StewardError> {
-        loop {
-            let behind = behind(&mut self.conn, &self.projection, live, to).await?;
-            if behind <= NEAR {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(StewardError::Behind {
-                    projection: self.projection.clone(),
-                    generation: to,
-                    behind,
-                });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// `false` when `to` did not reach the live generation for as long as that one
-    /// may be locked.
-    async fn switch(
-        &mut self,
-        live: Generation,
-        to: Generation,
-        with_parked: &[String],
-        deadline: Instant,
-    ) -> Result<bool, StewardError> {
-        let until = deadline.min(Instant::now() + LONGEST_LOCK);
-        let mut tx = self.conn.begin().await?;
-        sqlx::query!(
-            "SELECT next_offset FROM compline.checkpoint
-             WHERE projection = $1 AND generation = $2
-             ORDER BY topic, partition FOR UPDATE",
-            self.projection,
-            live,
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        loop {
-            let behind = behind(&mut tx, &self.projection, live, to).await?;
-            if behind == 0 {
-                break;
-            }
-            let now = Instant::now();
-            if now > deadline {
-                return Err(StewardError::Behind {
-                    projection: self.projection.clone(),
-                    generation: to,
-                    behind,
-                });
-            }
-            if now > until {
-                tx.rollback().await?;
-                return Ok(false);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        let keys = parked_keys(&mut tx, &self.projection, to).await?;
-        let unnamed: Vec<String> = keys
-            .into_iter()
-            .filter(|key| !with_parked.contains(key))
-            .collect();
-        if !unnamed.is_empty() {
-            return Err(StewardError::Parked {
-                projection: self.projection.clone(),
-                generation: to,
-                keys: unnamed,
-            });
-        }
-        sqlx::query!(
-            "UPDATE compline.pointer SET generation = $2, previous = $3 WHERE projection = $1",
-            self.projection,
-            to,
-            live,
-        )
-        .execute(&mut *tx)
-        .await?;
-        wake::notify_all(&mut tx).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-}
-
-/// How many records `other` has still to fold to be where `live` is.
-async fn behind(
-    conn: &mut PgConnection,
-    projection: &str,
-    live: Generation,
-    other: Generation,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT coalesce(sum(greatest(live.next_offset - other.next_offset, 0)), 0)::bigint
-                  AS "behind!"
-           FROM compline.checkpoint AS live JOIN compline.checkpoint AS other
-                USING (projection, topic, partition)
-           WHERE projection = $1 AND live.generation = $2 AND other.generation = $3"#,
-        projection,
-        live,
-        other,
-    )
-    .fetch_one(conn)
-    .await
-}
-
-async fn parked_keys(
-    conn: &mut PgConnection,
-    projection: &str,
-    generation: Generation,
-) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT topic, key FROM compline.parked_key
-         WHERE projection = $1 AND generation = $2 ORDER BY topic, partition, key",
-        projection,
-        generation,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| key_name(&row.topic, &row.key))
-        .collect())
 }

@@ -111,6 +111,11 @@ impl ParkedCommand {
                 ensure!(!reason.trim().is_empty(), "--reason is empty: say why");
                 let key = which.one(&parked)?;
                 let records = desk::discard(&mut conn, &key.place, &key.key, &reason).await?;
+                ensure!(
+                    records > 0,
+                    "{} was redriven or discarded meanwhile",
+                    key.name()
+                );
                 match out.is_json() {
                     true => out.json(&json!({
                         "reader": reader_of(key), "key": key.name(), "discarded": records,

@@ -10,9 +10,12 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use compline_activity::ActivityTrail;
 use compline_ad_status::AdStatus;
+use compline_event::Token;
 use compline_eventlog::TopicSpec;
 use compline_readmodel::{
-    Database, Generation, Steward, StewardError, generation::Standing, steward::Switched,
+    Database, Generation, Steward, StewardError,
+    generation::Standing,
+    steward::{Promotion, Switched},
 };
 use compline_tenancy::Tenancy;
 use serde_json::json;
@@ -66,6 +69,8 @@ pub(super) enum ProjectionCommand {
         parked: Parked,
         #[command(flatten)]
         patience: Patience,
+        #[command(flatten)]
+        log: LogTarget,
     },
     /// Make readers read what they read before the last promote
     Rollback {
@@ -139,11 +144,14 @@ impl ProjectionCommand {
                 which,
                 parked,
                 patience,
+                log,
             } => {
                 let (mut steward, generation) = which.take(&database).await?;
-                let within = patience.within();
-                let promoted = steward.promote(generation, &parked.with_parked, within);
-                tell_switched(which.name, advised(promoted.await)?, out)
+                let log = log.open(target)?;
+                let also = progress::only_its(which.name, generation, &log, &database).await?;
+                let promotion = promotion(parked, &patience, also);
+                let promoted = steward.promote(generation, &promotion).await;
+                tell_switched(which.name, advised(promoted)?, out)
             }
             Self::Rollback {
                 name,
@@ -151,8 +159,9 @@ impl ProjectionCommand {
                 patience,
             } => {
                 let mut steward = Steward::take(&database, name.as_str()).await?;
-                let switched = steward.rollback(&parked.with_parked, patience.within());
-                tell_switched(name, advised(switched.await)?, out)
+                let promotion = promotion(parked, &patience, Token::default());
+                let switched = steward.rollback(&promotion).await;
+                tell_switched(name, advised(switched)?, out)
             }
             Self::Drop { which } => {
                 let (mut steward, generation) = which.take(&database).await?;
@@ -200,6 +209,14 @@ impl Which {
                 )
             }
         }
+    }
+}
+
+fn promotion(parked: Parked, patience: &Patience, also: Token) -> Promotion {
+    Promotion {
+        with_parked: parked.with_parked,
+        also,
+        within: patience.within(),
     }
 }
 

@@ -84,10 +84,11 @@ pub(super) async fn dispatch<F: Fold>(
 
 /// Who rests keeps its place meanwhile, and no other transaction begins in it.
 async fn rest_after(served: impl Future<Output = Shared>, tempo: Tempo) -> Shared {
-    let began = Instant::now();
+    let turn = tempo.begin(Instant::now());
     let shared = served.await;
-    let ended = Instant::now();
-    tokio::time::sleep(tempo.rest_after(ended - began, ended)).await;
+    let rest = tempo.end(&turn, Instant::now());
+    drop(turn);
+    tokio::time::sleep(rest).await;
     shared
 }
 

@@ -12,6 +12,7 @@ use compline_readmodel::{
     Generation, Projection as _, Reader, Role, Steward, StewardError, Wakes, Want,
     compare::{CompareError, Comparison, Difference},
     generation::{self, SCHEMA},
+    steward::Promotion,
 };
 use compline_testkit::tenant;
 use sqlx::Row as _;
@@ -58,6 +59,13 @@ impl Projecting {
 async fn steward(street: &Street) -> Steward {
     let taken = Steward::take(street.postgres.database(), Tally::NAME).await;
     taken.unwrap()
+}
+
+fn promotion() -> Promotion {
+    Promotion {
+        within: WITHIN,
+        ..Promotion::default()
+    }
 }
 
 async fn rebuild(street: &Street) -> Generation {
@@ -162,8 +170,8 @@ async fn a_rebuild_is_compared_promoted_and_taken_back_while_people_read() {
         for (from, to) in [(1, 2), (2, 1), (1, 2)] {
             let mut steward = steward(&street).await;
             let switched = match from {
-                1 => steward.promote(2, &[], WITHIN).await,
-                _ => steward.rollback(&[], WITHIN).await,
+                1 => steward.promote(2, &promotion()).await,
+                _ => steward.rollback(&promotion()).await,
             };
             let switched = switched.unwrap();
             assert_eq!((switched.from, switched.to), (from, to));
@@ -259,6 +267,67 @@ async fn what_differs_is_shown_row_for_row() {
     applied(&street, &[60, 50]).await;
     drop(cut);
     applied(&street, &[60, 60]).await;
+
+    // Nor whoever comes next, wherever it was to be held.
+    let cut = steward(&street).await;
+    sqlx::query("UPDATE compline.checkpoint SET held_at = next_offset + 5 WHERE generation = 2")
+        .execute(&mut street.conn().await)
+        .await
+        .unwrap();
+    drop(cut);
+    let mut next = steward(&street).await;
+    tell(&street, 60..80).await;
+    let switched = next.promote(made, &promotion()).await.unwrap();
+    assert!(switched.locked < Duration::from_secs(3), "{switched:?}");
+    applied(&street, &[80, 80]).await;
+    projecting.stop().await;
+}
+
+/// A promote that cannot succeed hinders the live generation only now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promote_in_vain_lets_the_live_generation_go_on() {
+    let street = Street::open().await;
+    let projecting = Projecting::start(&street).await;
+    tell(&street, 0..20).await;
+    applied(&street, &[20]).await;
+    let made = rebuild(&street).await;
+    applied(&street, &[20, 20]).await;
+    // It stands still, a few events behind.
+    let halt = "UPDATE compline.checkpoint SET next_offset = 10, epoch = epoch + 1,
+                    last_event_id = gen_random_uuid()
+                WHERE generation = 2 AND topic = 'ad' AND partition = 0";
+    sqlx::query(halt)
+        .execute(&mut street.conn().await)
+        .await
+        .unwrap();
+    let mut steward = steward(&street).await;
+    let soon = Promotion {
+        within: Duration::from_secs(8),
+        ..Promotion::default()
+    };
+    let began = tokio::time::Instant::now();
+    let telling = async {
+        let mut longest = Duration::ZERO;
+        let mut told = 20;
+        while began.elapsed() < Duration::from_secs(7) {
+            tell(&street, told..told + 1).await;
+            told += 1;
+            let at = tokio::time::Instant::now();
+            applied(&street, &[i64::from(told), 10]).await;
+            longest = longest.max(at.elapsed());
+        }
+        (told, longest)
+    };
+    let (refused, (told, longest)) = tokio::join!(steward.promote(made, &soon), telling);
+    assert!(
+        matches!(refused, Err(StewardError::Behind { .. })),
+        "{refused:?}"
+    );
+    assert!(told > 28, "only {} events went by", told - 20);
+    assert!(
+        longest < Duration::from_secs(2),
+        "{longest:?} without an event"
+    );
     projecting.stop().await;
 }
 
@@ -273,15 +342,16 @@ async fn a_generation_with_parked_keys_is_promoted_only_by_naming_them() {
     applied(&street, &[11, 11]).await;
     let mut steward = steward(&street).await;
     let name = format!("ad:{}/poor", tenant(1));
-    let refused = steward.promote(made, &[], WITHIN).await;
+    let refused = steward.promote(made, &promotion()).await;
     assert!(
         matches!(&refused, Err(StewardError::Parked { keys, .. }) if *keys == [name.clone()]),
         "{refused:?}"
     );
-    assert_eq!(
-        steward.promote(made, &[name], WITHIN).await.unwrap().to,
-        made
-    );
+    let named = Promotion {
+        with_parked: vec![name],
+        ..promotion()
+    };
+    assert_eq!(steward.promote(made, &named).await.unwrap().to, made);
 
     // What nobody projects cannot be waited for.
     projecting.stop().await;
@@ -289,15 +359,18 @@ async fn a_generation_with_parked_keys_is_promoted_only_by_naming_them() {
         let partitions_of = |topic: Topic| TopicSpec::of(topic).partitions;
         steward.rebuild::<Tally>(partitions_of).await.unwrap()
     };
-    let soon = Duration::from_millis(300);
-    let behind = steward.promote(candidate, &[], soon).await;
+    let soon = Promotion {
+        within: Duration::from_millis(300),
+        ..Promotion::default()
+    };
+    let behind = steward.promote(candidate, &soon).await;
     assert!(
         matches!(behind, Err(StewardError::Behind { behind: 11, .. })),
         "{behind:?}"
     );
     for (refused, says) in [
         (
-            steward.promote(9, &[], soon).await.map(|_| ()),
+            steward.promote(9, &soon).await.map(|_| ()),
             "there are 1, 2, 3",
         ),
         (

@@ -58,14 +58,14 @@ pub(super) async fn compare(
         .filter(|column| !common.contains(column));
     let other_columns: Vec<String> = only_live.into_iter().chain(only_candidate).collect();
     let shape = Shape {
-        key: key(candidate, &name).await?,
+        key: key(candidate, &name, &common).await?,
         has_tenant: common.iter().any(|column| column == "tenant_id"),
         columns: common,
         name,
     };
 
     let (of_live, of_candidate) = match shape.columns.is_empty() {
-        // The live generation has no such table.
+        // Only one has the table, and its columns are told.
         true => (BTreeMap::new(), BTreeMap::new()),
         false => (
             digests(live, &shape).await?,
@@ -116,9 +116,13 @@ async fn columns(conn: &mut PgConnection, table: &str) -> Result<Vec<String>, sq
     .await
 }
 
-/// The columns of the primary key, in its order.
-async fn key(conn: &mut PgConnection, table: &str) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
+/// The columns of the primary key, in its order; none when one of them is not common.
+async fn key(
+    conn: &mut PgConnection,
+    table: &str,
+    common: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    let key: Vec<String> = sqlx::query_scalar(
         "SELECT attname::text
          FROM pg_index, unnest(indkey::int[]) WITH ORDINALITY AS part (number, place), pg_attribute
          WHERE indrelid = to_regclass(quote_ident($1)) AND indisprimary
@@ -127,7 +131,11 @@ async fn key(conn: &mut PgConnection, table: &str) -> Result<Vec<String>, sqlx::
     )
     .bind(table)
     .fetch_all(conn)
-    .await
+    .await?;
+    Ok(match key.iter().all(|column| common.contains(column)) {
+        true => key,
+        false => Vec::new(),
+    })
 }
 
 async fn digests(

@@ -131,6 +131,9 @@ pub async fn discard(
     let mut tx = conn.begin().await?;
     lock(&mut tx, place).await?;
     let offsets = offsets(&mut tx, place, key).await?;
+    if offsets.is_empty() {
+        return Ok(0);
+    }
     let numbers: Vec<i64> = offsets.iter().map(|offset| offset.0).collect();
     sqlx::query!(
         "INSERT INTO compline.discarded_key

@@ -51,7 +51,7 @@ impl Hand {
     async fn of_projection<P: Projection>(&self, key: &ParkedKey) -> Result<Redriven> {
         let generation = key.place.generation;
         let schema = schema_name(P::NAME, generation);
-        let options = self.database.options(Role::Owner, &schema);
+        let options = self.database.options(Role::Projector, &schema);
         let mut conn = PgConnection::connect_with(&options)
             .await
             .context("the database")?;

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use compline_event::{Position, Token};
 use compline_eventlog::Log;
 use compline_readmodel::{Database, Generation};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -111,6 +112,10 @@ pub(super) async fn follow(
     loop {
         let mut checkpoints = inspector.checkpoints().await?;
         checkpoints.retain(|at| at.reader == name && at.generation == generation);
+        ensure!(
+            !checkpoints.is_empty(),
+            "generation {generation} of {name} was dropped meanwhile"
+        );
         let (done, all) = progress(log, &checkpoints).await?;
         bar.show(done, all);
         if done >= all {
@@ -144,6 +149,37 @@ pub(super) async fn follow(
         ))?,
     }
     Ok(())
+}
+
+/// The log's ends of what a generation reads and the live one does not.
+pub(super) async fn only_its(
+    name: ProjectionName,
+    generation: Generation,
+    log: &Log,
+    database: &Database,
+) -> Result<Token> {
+    let mut checkpoints = Inspector::connect(database).await?.checkpoints().await?;
+    checkpoints.retain(|at| at.reader == name.as_str());
+    let is_read = |at: &Checkpoint| {
+        let same = |live: &&Checkpoint| (live.topic, live.partition) == (at.topic, at.partition);
+        checkpoints
+            .iter()
+            .filter(|live| live.live)
+            .any(|live| same(&live))
+    };
+    let only: Vec<_> = checkpoints
+        .iter()
+        .filter(|at| at.generation == generation && !is_read(at))
+        .map(|at| (at.topic, at.partition))
+        .collect();
+    let ends = log.ends(&only).await?.into_iter();
+    Ok(ends
+        .map(|(topic, partition, next_offset)| Position {
+            topic,
+            partition,
+            next_offset,
+        })
+        .collect())
 }
 
 /// Records behind the checkpoints, and records in the log.
