@@ -1,0 +1,247 @@
+//! Protocol §2: an engine decides, the outbox keeps it, relays tell it, a reader takes it.
+//!
+//! Two tasks decide over one input partition each; all outputs go to one output partition, under
+//! one run of numbers. Of two relays one leads; the other may be one that was deposed and still
+//! has appends under way. The reader is the projector of the model beside. What it takes follows
+//! from the log alone, so it takes each record as soon as it is there.
+//!
+//! An output goes by the input that it follows from.
+
+mod relay;
+mod words;
+
+use stateright::{Model, Property};
+
+use crate::{
+    guard::{Guard, Guards},
+    part::Part,
+    reader::{Output, Reader},
+};
+
+/// Appends of one relay under way at once.
+const UNDER_WAY: usize = 2;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) guards: Guards,
+    /// The inputs of each partition, by name.
+    pub(crate) inputs: [Vec<char>; 2],
+    /// How often fate may strike.
+    pub(crate) strikes: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    // Postgres.
+    checkpoints: [usize; 2],
+    last_number: u8,
+    outbox: Vec<Output>,
+    /// Whose epoch stands at the relay's row.
+    relay_epoch: usize,
+    /// Who holds the advisory lock.
+    leader: Option<usize>,
+    // The processes.
+    deciding: [Option<Transaction>; 2],
+    relays: [Relay; 2],
+    // The log.
+    log: Vec<Output>,
+    reader: Reader,
+    /// What was decided, in the order of the commits; no table holds it.
+    decided: Vec<char>,
+    strikes: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Transaction {
+    about: char,
+    number: Option<u8>,
+    /// Never before the commit, while the guards hold.
+    is_told: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Relay {
+    /// In the order of their numbers; those in front that the log has by now are `landed`.
+    under_way: Vec<Output>,
+    landed: usize,
+    acknowledged: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Decide(usize),
+    Draw(usize),
+    /// Around the outbox.
+    Tell(usize),
+    Commit(usize),
+    RollBack(usize),
+    Lead(usize),
+    Enqueue(usize),
+    Land(usize),
+    Acknowledge(usize),
+    Forget(usize),
+    Depose(usize),
+    TimeOut(usize),
+    Crash(usize),
+}
+
+impl Engine {
+    fn draw(&self, world: &mut World, task: usize) -> Option<()> {
+        let holds_counter =
+            |it: &Option<Transaction>| it.as_ref().is_some_and(|it| it.number.is_some());
+        let is_locked = world.deciding.iter().any(holds_counter);
+        let transaction = world.deciding[task].as_mut()?;
+        if transaction.number.is_some() {
+            return None;
+        }
+        transaction.number = Some(world.last_number + 1);
+        if self.guards.hold(Guard::HoleFreeNumbers) {
+            return (!is_locked).then_some(());
+        }
+        // A sequence: it waits for nobody and forgets nothing.
+        world.last_number += 1;
+        Some(())
+    }
+
+    fn commit(&self, world: &mut World, task: usize) -> Option<()> {
+        let Transaction {
+            about,
+            number,
+            is_told,
+        } = world.deciding[task].take()?;
+        let number = number?;
+        world.last_number = world.last_number.max(number);
+        world.checkpoints[task] += 1;
+        world.decided.push(about);
+        if self.guards.hold(Guard::Outbox) {
+            world.outbox.push(Output { number, about });
+            world.outbox.sort_by_key(|output| output.number);
+        } else if !is_told {
+            return None;
+        }
+        Some(())
+    }
+}
+
+impl World {
+    fn append(&mut self, output: Output) {
+        self.log.push(output);
+        self.reader.take(output);
+    }
+}
+
+impl Model for Engine {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World {
+            checkpoints: [0; 2],
+            last_number: 0,
+            outbox: Vec::new(),
+            relay_epoch: 0,
+            leader: None,
+            deciding: [None, None],
+            relays: [Relay::default(), Relay::default()],
+            log: Vec::new(),
+            reader: Reader::default(),
+            decided: Vec::new(),
+            strikes: self.strikes,
+        }]
+    }
+
+    fn actions(&self, _: &World, actions: &mut Vec<Action>) {
+        for it in 0..2 {
+            actions.extend([
+                Action::Decide(it),
+                Action::Draw(it),
+                Action::Tell(it),
+                Action::Commit(it),
+                Action::Lead(it),
+                Action::Enqueue(it),
+                Action::Land(it),
+                Action::Acknowledge(it),
+                Action::Forget(it),
+            ]);
+        }
+        for it in 0..2 {
+            actions.extend([
+                Action::RollBack(it),
+                Action::Depose(it),
+                Action::TimeOut(it),
+                Action::Crash(it),
+            ]);
+        }
+    }
+
+    fn next_state(&self, last: &World, action: Action) -> Option<World> {
+        let mut world = last.clone();
+        if self.is_fate(&action) {
+            world.strikes = world.strikes.checked_sub(1)?;
+        }
+        match action {
+            Action::Decide(task) => {
+                let about = *self.inputs[task].get(world.checkpoints[task])?;
+                if world.deciding[task].is_some() {
+                    return None;
+                }
+                world.deciding[task] = Some(Transaction {
+                    about,
+                    number: None,
+                    is_told: false,
+                });
+            }
+            Action::Draw(task) => self.draw(&mut world, task)?,
+            Action::Tell(task) => {
+                let transaction = world.deciding[task].as_mut()?;
+                let (number, about) = (transaction.number?, transaction.about);
+                if self.guards.hold(Guard::Outbox) || transaction.is_told {
+                    return None;
+                }
+                transaction.is_told = true;
+                world.append(Output { number, about });
+            }
+            Action::Commit(task) => self.commit(&mut world, task)?,
+            Action::RollBack(task) => {
+                world.deciding[task].take()?;
+            }
+            _ => self.relay(&mut world, &action)?,
+        }
+        (world != *last).then_some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("nothing is lost", |_, World { log, reader, .. }| {
+                log.iter().all(|output| reader.has(output.about))
+            }),
+            Property::always("nothing is doubled", |_, World { reader, .. }| {
+                !reader.has_twice()
+            }),
+            Property::always("no reader meets a hole", |_, world: &World| {
+                !world.reader.has_stopped
+            }),
+            Property::always("what is decided is read in that order", |_, world| {
+                let World {
+                    reader, decided, ..
+                } = world;
+                let at = |about| decided.iter().position(|it| it == about);
+                reader.applied.iter().filter_map(at).is_sorted()
+            }),
+        ]
+    }
+}
+
+impl Part for Engine {
+    fn is_done(&self, world: &World) -> bool {
+        let inputs: usize = self.inputs.iter().map(Vec::len).sum();
+        world.outbox.is_empty() && world.reader.applied.len() == inputs
+    }
+
+    fn is_fate(&self, action: &Action) -> bool {
+        matches!(
+            action,
+            Action::RollBack(_) | Action::Depose(_) | Action::TimeOut(_) | Action::Crash(_)
+        )
+    }
+}

@@ -1,0 +1,41 @@
+//! With all guards no promise is broken, in any state there is.
+
+use compline_model::{Case, Guards};
+
+fn holds(name: &str) {
+    let verdict = Case::named(name).unwrap().check(Guards::ALL, None);
+    println!("{name}: {} states in {:?}", verdict.states, verdict.took);
+    if let Some(broken) = verdict.broken {
+        panic!("{name}: {}\n{}", broken.promise, broken.story);
+    }
+}
+
+#[test]
+fn rows_and_position_move_together() {
+    holds("owners");
+}
+
+#[test]
+fn partitions_that_share_a_transaction_do_not_harm_each_other() {
+    holds("shared-transactions");
+}
+
+#[test]
+fn what_is_decided_is_told_once_and_in_order() {
+    holds("outbox");
+}
+
+#[test]
+fn a_database_that_goes_back_loses_and_doubles_nothing() {
+    holds("recovery");
+}
+
+#[test]
+fn an_old_outbox_hides_nothing() {
+    holds("old-outbox");
+}
+
+#[test]
+fn two_histories_of_one_database_make_one_log() {
+    holds("two-histories");
+}
