@@ -3,9 +3,13 @@
 use crate::{
     check::{NEVER_STUCK, Verdict, check},
     engine::Engine,
+    entity::Meeting,
+    generation::Promotion,
     guard::{Guard, Guards},
+    log::Log,
     projector::Projector,
     recovery::Recovery,
+    redrive::Redrive,
 };
 
 /// A part of the protocol in one size.
@@ -41,6 +45,7 @@ pub struct Rule {
 }
 
 const LOST: &str = "nothing is lost";
+const LOST_OR_MOVED: &str = "nothing is lost or out of order";
 const DOUBLED: &str = "nothing is doubled";
 
 /// Every guard, once.
@@ -51,14 +56,19 @@ pub const RULES: &[Rule] = &[
         "owners",
         "who was fenced writes nothing",
     ),
-    rule("next-offset", Guard::NextOffset, "owners", LOST),
+    rule("next-offset", Guard::NextOffset, "owners", LOST_OR_MOVED),
     rule(
         "mark-in-transaction",
         Guard::MarkInTransaction,
         "owners",
         DOUBLED,
     ),
-    rule("forgetting", Guard::Forgetting, "shared-transactions", LOST),
+    rule(
+        "forgetting",
+        Guard::Forgetting,
+        "shared-transactions",
+        LOST_OR_MOVED,
+    ),
     rule("reassign", Guard::Reassign, "owners", NEVER_STUCK),
     rule("idle-look", Guard::IdleLook, "owners", NEVER_STUCK),
     rule(
@@ -80,6 +90,52 @@ pub const RULES: &[Rule] = &[
     rule("relay-looks", Guard::RelayLooks, "old-outbox", LOST),
     rule("settled-appends", Guard::SettledAppends, "recovery", LOST),
     rule("renumbering", Guard::Renumbering, "two-histories", LOST),
+    rule("entity-lock", Guard::EntityLock, "two-inputs", LOST),
+    rule("read-after-lock", Guard::ReadAfterLock, "two-inputs", LOST),
+    rule("redrive-lock", Guard::RedriveLock, "redrive", LOST),
+    rule(
+        "redrive-passes-mark",
+        Guard::RedrivePassesMark,
+        "redrive",
+        LOST,
+    ),
+    rule(
+        "stop-at-v",
+        Guard::StopAtV,
+        "promotion",
+        "what is equal is not taken for different",
+    ),
+    rule(
+        "candidate-behind",
+        Guard::CandidateBehind,
+        "promotion",
+        NEVER_STUCK,
+    ),
+    rule(
+        "held-checkpoints",
+        Guard::HeldCheckpoints,
+        "promotion",
+        "no reader goes back",
+    ),
+    rule("old-goes-on", Guard::OldGoesOn, "promotion", NEVER_STUCK),
+    rule(
+        "synced-high-watermark",
+        Guard::SyncedHighWatermark,
+        "log",
+        "what was read stands in the log",
+    ),
+    rule(
+        "duplicate-waits",
+        Guard::DuplicateWaits,
+        "log",
+        "nothing acknowledged is lost",
+    ),
+    rule(
+        "id-blocks",
+        Guard::IdBlocks,
+        "log",
+        "nothing acknowledged is lost",
+    ),
 ];
 
 const fn rule(name: &'static str, guard: Guard, case: &'static str, breaks: &'static str) -> Rule {
@@ -176,6 +232,55 @@ pub const CASES: &[Case] = &[
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 1)],
                 processes: 2,
                 places: 1,
+            })
+        },
+    },
+    Case {
+        name: "two-inputs",
+        about: "two webhooks of an account and its connection",
+        strikes: 3,
+        run: |guards, strikes| {
+            check(|| Meeting {
+                guards,
+                strikes,
+                webhooks: 2,
+            })
+        },
+    },
+    Case {
+        name: "redrive",
+        about: "a parked key is tried again beside live traffic",
+        strikes: 3,
+        run: |guards, strikes| {
+            check(|| Redrive {
+                guards,
+                strikes,
+                records: 4,
+            })
+        },
+    },
+    Case {
+        name: "promotion",
+        about: "a rebuild, right or wrong, is compared, promoted and rolled back",
+        strikes: 3,
+        run: |guards, strikes| {
+            check(|| Promotion {
+                guards,
+                strikes,
+                records: 4,
+            })
+        },
+    },
+    Case {
+        name: "log",
+        about: "two producers, a reader, and a broker whose disk forgets",
+        strikes: 3,
+        run: |guards, strikes| {
+            let words = vec![vec!['a', 'b'], vec!['c', 'd']];
+            check(|| Log {
+                guards,
+                strikes,
+                words: words.clone(),
             })
         },
     },

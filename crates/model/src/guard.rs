@@ -33,6 +33,28 @@ pub enum Guard {
     Renumbering,
     /// No append that was under way lands after a look.
     SettledAppends,
+    /// Inputs that meet in an entity lock it, also one that has no row.
+    EntityLock,
+    /// An entity's state is read after its lock is taken.
+    ReadAfterLock,
+    /// A redrive holds the checkpoint's row.
+    RedriveLock,
+    /// A redrive does not ask the mark, which moved when its records were parked.
+    RedrivePassesMark,
+    /// The candidate stops at exactly the position that the live rows were taken at.
+    StopAtV,
+    /// The live rows are taken while the candidate is not beyond them.
+    CandidateBehind,
+    /// A promotion holds the live checkpoints until the other generation has reached them.
+    HeldCheckpoints,
+    /// The old generation goes on being projected.
+    OldGoesOn,
+    /// Nothing above the synced end is shown.
+    SyncedHighWatermark,
+    /// The acknowledgement of a duplicate waits for the sync of its first.
+    DuplicateWaits,
+    /// Producer ids come in blocks that are durable before they are used.
+    IdBlocks,
 }
 
 /// Which guards hold: all, or all but some.

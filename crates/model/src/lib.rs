@@ -10,6 +10,10 @@
 //!   projector   owners, fences, marks, Postgres without its tail
 //!   engine      decisions, numbers, outbox, relays, a reader
 //!   recovery    an engine's database that goes back
+//!   entity      two inputs that meet
+//!   redrive     parked keys, tried again beside live traffic
+//!   generation  a rebuild, compared and promoted
+//!   log         the broker: what is synced, and producer ids
 //! ```
 //!
 //! It imports nothing of compline: it says again, in another way, what the code does. README.md
@@ -18,12 +22,16 @@
 mod cases;
 mod check;
 mod engine;
+mod entity;
+mod generation;
 mod graph;
 mod guard;
+mod log;
 mod part;
 mod projector;
 mod reader;
 mod recovery;
+mod redrive;
 mod story;
 
 pub use cases::{CASES, Case, RULES, Rule};

@@ -39,3 +39,23 @@ fn an_old_outbox_hides_nothing() {
 fn two_histories_of_one_database_make_one_log() {
     holds("two-histories");
 }
+
+#[test]
+fn two_inputs_that_meet_see_each_other() {
+    holds("two-inputs");
+}
+
+#[test]
+fn a_redrive_beside_live_traffic_keeps_a_keys_order() {
+    holds("redrive");
+}
+
+#[test]
+fn a_promotion_shows_nobody_the_past() {
+    holds("promotion");
+}
+
+#[test]
+fn what_is_acknowledged_or_read_outlives_a_loss_of_power() {
+    holds("log");
+}
