@@ -84,6 +84,12 @@ pub const RULES: &[Rule] = &[
         "outbox",
         "what is decided is read in that order",
     ),
+    rule(
+        "one-producer",
+        Guard::OneProducer,
+        "outbox",
+        "what is decided is read in that order",
+    ),
     rule("no-timeout", Guard::NoTimeout, "outbox", LOST),
     rule("recovery-by-id", Guard::RecoveryById, "recovery", LOST),
     rule("ledger", Guard::Ledger, "recovery", LOST),

@@ -34,12 +34,12 @@ pub(crate) struct Engine {
 pub(crate) struct World {
     // Postgres.
     checkpoints: [usize; 2],
-    last_number: u8,
+    last_number: [u8; 2],
     outbox: Vec<Output>,
-    /// Whose epoch stands at the relay's row.
-    relay_epoch: usize,
-    /// Who holds the advisory lock.
-    leader: Option<usize>,
+    /// Whose epoch stands at the row of each producer's relay.
+    relay_epoch: [usize; 2],
+    /// Who holds its advisory lock.
+    leader: [Option<usize>; 2],
     // The processes.
     deciding: [Option<Transaction>; 2],
     relays: [Relay; 2],
@@ -86,20 +86,31 @@ pub(crate) enum Action {
 }
 
 impl Engine {
+    /// One for both tasks; without the guard, each its own.
+    fn producer_of(&self, task: usize) -> usize {
+        match self.guards.hold(Guard::OneProducer) {
+            true => 0,
+            false => task,
+        }
+    }
+
     fn draw(&self, world: &mut World, task: usize) -> Option<()> {
-        let holds_counter =
-            |it: &Option<Transaction>| it.as_ref().is_some_and(|it| it.number.is_some());
-        let is_locked = world.deciding.iter().any(holds_counter);
+        let producer = self.producer_of(task);
+        let has_drawn =
+            |it: &usize| matches!(&world.deciding[*it], Some(it) if it.number.is_some());
+        let mut drawn = (0..2).filter(has_drawn).map(|it| self.producer_of(it));
+        let is_locked = drawn.any(|it| it == producer);
         let transaction = world.deciding[task].as_mut()?;
         if transaction.number.is_some() {
             return None;
         }
-        transaction.number = Some(world.last_number + 1);
+        let last_number = &mut world.last_number[producer];
+        transaction.number = Some(*last_number + 1);
         if self.guards.hold(Guard::HoleFreeNumbers) {
             return (!is_locked).then_some(());
         }
         // A sequence: it waits for nobody and forgets nothing.
-        world.last_number += 1;
+        *last_number += 1;
         Some(())
     }
 
@@ -110,12 +121,21 @@ impl Engine {
             is_told,
         } = world.deciding[task].take()?;
         let number = number?;
-        world.last_number = world.last_number.max(number);
+        let producer = self.producer_of(task);
+        let last_number = &mut world.last_number[producer];
+        *last_number = number.max(*last_number);
         world.checkpoints[task] += 1;
         world.decided.push(about);
         if self.guards.hold(Guard::Outbox) {
-            world.outbox.push(Output { number, about });
-            world.outbox.sort_by_key(|output| output.number);
+            let output = Output {
+                producer,
+                number,
+                about,
+            };
+            world.outbox.push(output);
+            world
+                .outbox
+                .sort_by_key(|output| (output.producer, output.number));
         } else if !is_told {
             return None;
         }
@@ -137,10 +157,10 @@ impl Model for Engine {
     fn init_states(&self) -> Vec<World> {
         vec![World {
             checkpoints: [0; 2],
-            last_number: 0,
+            last_number: [0; 2],
             outbox: Vec::new(),
-            relay_epoch: 0,
-            leader: None,
+            relay_epoch: [0; 2],
+            leader: [None; 2],
             deciding: [None, None],
             relays: [Relay::default(), Relay::default()],
             log: Vec::new(),
@@ -199,7 +219,12 @@ impl Model for Engine {
                     return None;
                 }
                 transaction.is_told = true;
-                world.append(Output { number, about });
+                let producer = self.producer_of(task);
+                world.append(Output {
+                    producer,
+                    number,
+                    about,
+                });
             }
             Action::Commit(task) => self.commit(&mut world, task)?,
             Action::RollBack(task) => {

@@ -21,6 +21,8 @@ pub enum Guard {
     Outbox,
     /// Numbers have no holes and are committed in their order.
     HoleFreeNumbers,
+    /// Whatever an engine tells one output partition has one run of numbers.
+    OneProducer,
     /// The relay's appends never time out.
     NoTimeout,
     /// What the log holds is recovered output by output, by id.

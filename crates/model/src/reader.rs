@@ -5,6 +5,8 @@ use std::fmt;
 /// An output in the outbox and in the log; it goes by the input that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Output {
+    /// Its outputs are numbered by themselves: 0, while the guards hold.
+    pub(crate) producer: usize,
     pub(crate) number: u8,
     pub(crate) about: char,
 }
@@ -13,7 +15,7 @@ pub(crate) struct Output {
 /// from the log alone then, so here it takes each record as soon as it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reader {
-    mark: Option<u8>,
+    marks: [Option<u8>; 2],
     pub(crate) applied: Vec<char>,
     /// At a hole.
     pub(crate) has_stopped: bool,
@@ -21,13 +23,15 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// `readmodel::mark`.
-    pub(crate) fn take(&mut self, Output { number, about }: Output) {
-        match self.mark {
+    pub(crate) fn take(&mut self, output: Output) {
+        let Output { number, about, .. } = output;
+        let mark = &mut self.marks[output.producer];
+        match *mark {
             _ if self.has_stopped => {}
             Some(mark) if number <= mark => {}
             Some(mark) if number > mark + 1 => self.has_stopped = true,
             _ => {
-                self.mark = Some(number);
+                *mark = Some(number);
                 self.applied.push(about);
             }
         }

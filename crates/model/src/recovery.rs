@@ -137,7 +137,11 @@ impl Recovery {
             let refused = process.server != Some(world.server) || number <= known[place];
             went_back |= refused && self.guards.hold(Guard::Ledger);
             database.last_number[place] = number;
-            database.outbox[place].push(Output { number, about });
+            database.outbox[place].push(Output {
+                producer: 0,
+                number,
+                about,
+            });
             known[place] = number;
         }
         if went_back {

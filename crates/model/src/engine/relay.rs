@@ -1,7 +1,7 @@
 //! Two relays, of which one leads.
 
 use super::{Action, Engine, Relay, UNDER_WAY, World};
-use crate::guard::Guard;
+use crate::{guard::Guard, reader::Output};
 
 impl Engine {
     pub(super) fn relay(&self, world: &mut World, action: &Action) -> Option<()> {
@@ -16,15 +16,18 @@ impl Engine {
         else {
             return None;
         };
+        let producer = self.producer_of(number);
         let relay = &mut world.relays[number];
-        let leads = world.leader == Some(number);
+        let leader = &mut world.leader[producer];
+        let epoch = &mut world.relay_epoch[producer];
+        let leads = *leader == Some(number);
         match action {
             Action::Lead(_) => {
-                if world.leader.is_some() || !relay.under_way.is_empty() {
+                if leader.is_some() || !relay.under_way.is_empty() {
                     return None;
                 }
-                world.leader = Some(number);
-                world.relay_epoch = number;
+                *leader = Some(number);
+                *epoch = number;
                 *relay = Relay::default();
             }
             Action::Enqueue(_) => {
@@ -32,7 +35,8 @@ impl Engine {
                     .under_way
                     .last()
                     .map_or(relay.acknowledged, |it| it.number);
-                let next = world.outbox.iter().find(|it| it.number > last)?;
+                let mut next = world.outbox.iter();
+                let next = next.find(|it| it.producer == producer && it.number > last)?;
                 if !leads || relay.under_way.len() == UNDER_WAY {
                     return None;
                 }
@@ -50,13 +54,15 @@ impl Engine {
             }
             Action::Forget(_) => {
                 let outputs = world.outbox.len();
-                world.outbox.retain(|it| it.number > relay.acknowledged);
-                if world.relay_epoch != number || world.outbox.len() == outputs {
+                let is_new =
+                    |it: &Output| it.producer != producer || it.number > relay.acknowledged;
+                world.outbox.retain(is_new);
+                if *epoch != number || world.outbox.len() == outputs {
                     return None;
                 }
             }
             Action::Depose(_) => {
-                world.leader = world.leader.take_if(|it| *it != number);
+                *leader = leader.filter(|it| *it != number);
                 if !leads {
                     return None;
                 }
@@ -67,11 +73,11 @@ impl Engine {
                     return None;
                 }
                 relay.under_way.remove(relay.landed);
-                world.leader = world.leader.take_if(|it| *it != number);
+                *leader = leader.filter(|it| *it != number);
             }
             _ => {
                 *relay = Relay::default();
-                world.leader = world.leader.take_if(|it| *it != number);
+                *leader = leader.filter(|it| *it != number);
             }
         }
         Some(())

@@ -1,9 +1,13 @@
 //! With all guards no promise is broken, in any state there is.
 
-use compline_model::{Case, Guards};
+use compline_model::{Case, Guard, Guards};
 
 fn holds(name: &str) {
-    let verdict = Case::named(name).unwrap().check(Guards::ALL, None);
+    holds_with(Guards::ALL, name);
+}
+
+fn holds_with(guards: Guards, name: &str) {
+    let verdict = Case::named(name).unwrap().check(guards, None);
     println!("{name}: {} states in {:?}", verdict.states, verdict.took);
     if let Some(broken) = verdict.broken {
         panic!("{name}: {}\n{}", broken.promise, broken.story);
@@ -58,4 +62,10 @@ fn a_promotion_shows_nobody_the_past() {
 #[test]
 fn what_is_acknowledged_or_read_outlives_a_loss_of_power() {
     holds("log");
+}
+
+/// What README.md says of it.
+#[test]
+fn a_relay_that_renumbers_needs_no_ledger() {
+    holds_with(Guards::ALL.without(Guard::Ledger), "two-histories");
 }
