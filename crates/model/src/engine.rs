@@ -170,21 +170,18 @@ impl Model for Engine {
         }]
     }
 
-    fn actions(&self, _: &World, actions: &mut Vec<Action>) {
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         for it in 0..2 {
-            actions.extend([
-                Action::Decide(it),
-                Action::Draw(it),
-                Action::Tell(it),
-                Action::Commit(it),
-                Action::Lead(it),
-                Action::Enqueue(it),
-                Action::Land(it),
-                Action::Acknowledge(it),
-                Action::Forget(it),
-            ]);
+            match world.deciding[it] {
+                None => actions.push(Action::Decide(it)),
+                Some(_) => actions.extend([Action::Draw(it), Action::Tell(it), Action::Commit(it)]),
+            }
+            actions.extend([Action::Lead(it), Action::Enqueue(it), Action::Forget(it)]);
+            if !world.relays[it].under_way.is_empty() {
+                actions.extend([Action::Land(it), Action::Acknowledge(it)]);
+            }
         }
-        for it in 0..2 {
+        for it in (0..2).filter(|_| world.strikes > 0) {
             actions.extend([
                 Action::RollBack(it),
                 Action::Depose(it),

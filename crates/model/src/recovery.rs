@@ -242,26 +242,35 @@ impl Model for Recovery {
         }]
     }
 
-    fn actions(&self, _: &World, actions: &mut Vec<Action>) {
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         for task in 0..self.inputs.len() {
-            let look = Action::AskEnds(Looker::Task(task));
-            actions.extend([Action::Claim(task), look, Action::Decide(task)]);
-            actions.push(Action::LookAgain(task));
-        }
-        actions.push(Action::KeepIds);
-        for process in 0..self.processes {
-            let look = Action::AskEnds(Looker::Relay(process));
-            actions.extend([Action::Lead(process), look]);
-            for place in PLACES.into_iter().take(self.places) {
-                actions.extend([
-                    Action::Enqueue(process, place),
-                    Action::Land(process, place),
-                    Action::Acknowledge(process, place),
-                ]);
+            match world.tasks[task] {
+                Task::Claims => actions.push(Action::Claim(task)),
+                Task::Prepares(_) => actions.push(Action::AskEnds(Looker::Task(task))),
+                Task::Runs(_) => actions.extend([Action::Decide(task), Action::LookAgain(task)]),
             }
         }
-        actions.extend([Action::Back, Action::Restore, Action::Drop]);
-        actions.extend((0..self.processes).map(Action::Crash));
+        if world.looking.is_some() {
+            actions.push(Action::KeepIds);
+        }
+        for (process, Process { relay, .. }) in world.processes.iter().enumerate() {
+            match world.leader {
+                None => actions.push(Action::Lead(process)),
+                Some(leader) if leader != process => {}
+                Some(_) => {
+                    actions.push(Action::AskEnds(Looker::Relay(process)));
+                    actions.extend((0..self.places).map(|it| Action::Enqueue(process, it)));
+                }
+            }
+            for place in (0..self.places).filter(|it| !relay.under_way[*it].is_empty()) {
+                let [land, hear] = [Action::Land, Action::Acknowledge];
+                actions.extend([land(process, place), hear(process, place)]);
+            }
+        }
+        if world.strikes > 0 {
+            actions.extend([Action::Back, Action::Restore, Action::Drop]);
+            actions.extend((0..self.processes).map(Action::Crash));
+        }
     }
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
