@@ -77,7 +77,7 @@ impl Street {
     pub(crate) fn project<P: Projection>(&mut self) {
         let schema = schema_name(P::NAME, 1);
         let projector = Projector::new(
-            Arc::new(ProjectionFold::<P>::default()),
+            Arc::new(ProjectionFold::<P>::of(1)),
             self.log.clone(),
             self.database.pool(Role::Projector, &schema, POOL),
             ProjectorConfig::new(P::NAME, 1),

@@ -30,7 +30,7 @@ pub(super) struct Recording<P> {
 impl<P> Default for Recording<P> {
     fn default() -> Self {
         Self {
-            fold: ProjectionFold::default(),
+            fold: ProjectionFold::of(1),
             transactions: Mutex::default(),
         }
     }

@@ -314,17 +314,29 @@ impl Request {
         self.counters.count_call(call, self.since.elapsed());
     }
 
-    /// Empty, which ends the connection, if the answer cannot be said in this version; that would
-    /// be a mistake of the handler's.
     fn frame<T: Response>(&self, response: &T) -> Frame {
         self.counters.count_errors(response.error_codes());
         self.count();
+        self.frame_of(T::header_version(self.version), |begun| {
+            response.encode(begun, self.version)?;
+            Ok(())
+        })
+    }
+
+    /// Of what `encode` puts behind a header. Empty, which ends the connection, if the answer
+    /// cannot be said in this version; that would be a mistake of the handler's.
+    fn frame_of(
+        &self,
+        header_version: i16,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), Unsayable>,
+    ) -> Frame {
         let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
         let mut bytes = BytesMut::with_capacity(256);
         bytes.put_u32(0);
-        let encoded = header
-            .encode(&mut bytes, T::header_version(self.version))
-            .and_then(|()| response.encode(&mut bytes, self.version));
+        let encoded = match header.encode(&mut bytes, header_version) {
+            Ok(()) => encode(&mut bytes),
+            Err(error) => Err(error.into()),
+        };
         if let Err(error) = encoded {
             tracing::error!(key = ?self.key, version = self.version, %error, "an answer cannot be written");
             return Frame {
@@ -341,6 +353,9 @@ impl Request {
     }
 }
 
+/// Why an answer cannot be said in a version.
+type Unsayable = Box<dyn std::error::Error + Send + Sync>;
+
 /// What can be sent back.
 trait Response: Encodable + HeaderVersion + ErrorCodes + Send + 'static {}
 
@@ -348,6 +363,24 @@ impl<T: Encodable + HeaderVersion + ErrorCodes + Send + 'static> Response for T 
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// As [`blocking`], for what changes files: a log that is closed waits for it, and what begins
+/// after that is not done.
+pub(crate) async fn changing<T: Send + 'static>(
+    server: &Arc<Server>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let server = server.clone();
+    let done = blocking(move || {
+        let _inside = server.door.enter()?;
+        Some(work())
+    });
+    match done.await {
+        Some(done) => done,
+        // Its connection is cut, and nobody is left to be answered.
+        None => std::future::pending().await,
+    }
 }
 
 /// Runs what waits for the disk where it holds up nobody. A panic there spreads.

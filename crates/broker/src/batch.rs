@@ -23,7 +23,8 @@ pub(crate) use records::{Record, Records, Sketches};
 pub(crate) const HEADER: usize = 61;
 /// Bytes before the length counts: base offset and the length itself.
 const PREFIX: usize = 12;
-const CRC_FROM: usize = 21;
+/// Bytes that no sum covers.
+pub(crate) const SUM_FROM: usize = 21;
 /// The leader epoch that is written into each batch: one node is its own leader, always the first.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
@@ -113,8 +114,12 @@ impl Header {
 
 /// Whether the sum over a whole batch is right.
 pub(crate) fn sum_is_right(batch: &[u8]) -> bool {
-    batch.len() >= HEADER
-        && crc32c::crc32c(&batch[CRC_FROM..]) == u32::from_be_bytes(array(batch, 17))
+    batch.len() >= HEADER && crc32c::crc32c(&batch[SUM_FROM..]) == sum_of(batch)
+}
+
+/// The sum that a batch says it has.
+pub(crate) fn sum_of(batch: &[u8]) -> u32 {
+    u32::from_be_bytes(array(batch, 17))
 }
 
 /// The records of a whole batch, unpacked.
@@ -130,7 +135,7 @@ fn seal(batch: &mut [u8]) {
     let length = (batch.len() - PREFIX) as i32;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-    let sum = crc32c::crc32c(&batch[CRC_FROM..]);
+    let sum = crc32c::crc32c(&batch[SUM_FROM..]);
     batch[17..21].copy_from_slice(&sum.to_be_bytes());
 }
 
@@ -174,7 +179,7 @@ impl Stamp {
         if sent != (header.attributes, header.max_timestamp) {
             bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
             bytes[35..43].copy_from_slice(&header.max_timestamp.to_be_bytes());
-            let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[CRC_FROM..]), &batch[HEADER..]);
+            let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[SUM_FROM..]), &batch[HEADER..]);
             bytes[17..21].copy_from_slice(&sum.to_be_bytes());
         }
         Stamp(bytes)

@@ -8,10 +8,10 @@ use kafka_protocol::error::ResponseError;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::clock;
 use crate::config::GroupSettings;
 use crate::group::{Group, Join, Joined, Sync, Synced};
-use crate::log::AppendError;
 use crate::offsets::{Committed, Key, Offsets, Pending};
 
 /// How long groups' time stands still; sessions and rebalances end this much late at most.
@@ -220,8 +220,11 @@ impl Coordinator {
     }
 }
 
-fn storage_error(error: AppendError) -> ResponseError {
-    tracing::error!(?error, "a commit could not be written");
+fn storage_error(error: Error) -> ResponseError {
+    tracing::error!(
+        error = error.with_sources(),
+        "a commit could not be written"
+    );
     ResponseError::KafkaStorageError
 }
 

@@ -4,6 +4,7 @@
 //! [`DiskFile::sync`] has returned after they were written, names when [`Disk::sync_dir`] has
 //! returned for the folder that holds them. Nothing else promises anything.
 
+mod extent;
 mod real;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -13,6 +14,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use extent::Extent;
 pub(crate) use real::RealDisk;
 
 use crate::Error;
@@ -39,6 +41,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
 /// put in order.
 pub(crate) trait DiskFile: Debug + Send + Sync {
     fn size(&self) -> io::Result<u64>;
+    /// When it was last written, milliseconds since 1970.
+    fn modified_ms(&self) -> io::Result<i64>;
     /// Reads at least one byte, unless there is none at `position`.
     fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
     /// Reads up to `into.len()` bytes; fewer only at the end of the file.

@@ -12,7 +12,9 @@ use crate::producer_ids::ProducerIds;
 /// Raised when an older program could not read what a newer one wrote.
 const FORMAT: u32 = 1;
 /// What a first open may have left behind when it was interrupted.
-const FIRST_FILES: [&str; 6] = [
+const FIRST_FILES: [&str; 7] = [
+    // Of a file system that is mounted here.
+    "lost+found",
     "lock",
     "format.new",
     "cluster-id",

@@ -62,7 +62,7 @@ fn report(server: &Server, result: Result<(), Error>) {
     match result {
         Ok(()) => {}
         Err(error @ Error::Sync { .. }) => server.syncer.fail(error),
-        Err(error) => tracing::error!(%error, "the log could not be tidied"),
+        Err(error) => tracing::error!(error = error.with_sources(), "the log could not be tidied"),
     }
 }
 
@@ -81,7 +81,15 @@ pub(crate) fn tidy(server: &Server) -> Result<(), Error> {
         partition.log().expire_producers(expired);
         partition.retain(&topic.log_settings, now)
     })?;
-    server.coordinator.offsets.compact_if_worth(now)
+    compact_offsets(server, now)
+}
+
+pub(crate) fn compact_offsets(server: &Server, now_ms: i64) -> Result<(), Error> {
+    if let Some(log) = server.coordinator.offsets.compact_if_worth(now_ms)? {
+        // Some may wait for what was written to it last.
+        server.syncer.enqueue(&log);
+    }
+    Ok(())
 }
 
 pub(crate) fn compact(server: &Server) -> Result<(), Error> {
@@ -107,7 +115,7 @@ fn for_each(
                 Err(_) if partition.is_deleted() => {}
                 Err(error @ Error::Sync { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::error!(%error, topic = %topic.name, partition = number, "could not {doing}");
+                    tracing::error!(error = error.with_sources(), topic = %topic.name, partition = number, "could not {doing}");
                 }
             }
         }

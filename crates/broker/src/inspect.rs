@@ -26,6 +26,7 @@ mod facts;
 mod groups;
 mod partition;
 mod segment;
+mod stray;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -41,7 +42,7 @@ pub(crate) use segment::empty_batch;
 use crate::Error;
 use crate::file::{self, Disk, RealDisk};
 use crate::folder;
-use crate::topics;
+use crate::topics::place::{self, Found};
 
 /// A folder that no broker has open.
 #[derive(Debug)]
@@ -117,6 +118,23 @@ impl Inspector {
             let path = self.path.join("producer-ids");
             findings.push(Finding::damage(&path, 0, "this is not a number"));
         }
+        for found in self.below_topics()? {
+            match found {
+                Found::Topic(folder) => match self.topic(&folder) {
+                    Ok(_) => {}
+                    Err(Error::Corrupt {
+                        path,
+                        position,
+                        what,
+                    }) => findings.push(Finding::damage(&path, position, what)),
+                    Err(error) => return Err(error),
+                },
+                Found::Foreign(path) => {
+                    let what = "this is no topic's folder; the broker leaves it alone";
+                    findings.push(Finding::note(&path, what));
+                }
+            }
+        }
         Ok(FolderFacts {
             cluster_id,
             clean: file::read_whole(&*self.disk, &self.path.join("clean"))?.is_some(),
@@ -125,31 +143,33 @@ impl Inspector {
         })
     }
 
-    /// All topics, by name.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] for a folder of which nobody knows which topic it is.
+    /// All topics, by name, but for folders of which nobody knows which topic it is: see
+    /// [`Inspector::facts`].
     pub fn topics(&self) -> Result<Vec<TopicFacts>, Error> {
-        let live = self.path.join("topics");
-        let mut found = Vec::new();
-        for folder in self.list(&live)? {
-            // One that was being made.
-            if folder.starts_with('~') {
-                continue;
+        let mut topics = Vec::new();
+        for found in self.below_topics()? {
+            match found {
+                // What is wrong is told with the folder's own findings.
+                Found::Topic(folder) => topics.extend(self.topic(&folder).ok()),
+                Found::Foreign(_) => {}
             }
-            found.push(self.topic(&live.join(folder))?);
         }
-        found.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(found)
+        topics.sort_by(|one: &TopicFacts, other| one.name.cmp(&other.name));
+        Ok(topics)
+    }
+
+    fn below_topics(&self) -> Result<Vec<Found>, Error> {
+        let live = self.path.join("topics");
+        match place::list(&*self.disk, &live) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(Vec::new())
+            }
+            found => found,
+        }
     }
 
     fn topic(&self, folder: &Path) -> Result<TopicFacts, Error> {
-        let path = folder.join("topic");
-        let bytes = file::read_whole(&*self.disk, &path)?;
-        let bytes = bytes.ok_or_else(|| Error::corrupt(&path, 0, "the file is missing"))?;
-        let saved = topics::parse(&String::from_utf8_lossy(&bytes));
-        let (name, id, count, config) = saved
-            .ok_or_else(|| Error::corrupt(&path, 0, "this is not the description of a topic"))?;
+        let (name, id, count, config) = place::describe(&*self.disk, folder)?;
         let settings: Vec<(String, String)> = (config.overrides())
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();

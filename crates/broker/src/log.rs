@@ -1,8 +1,8 @@
 //! One partition's log: segments of record batches, and what is known about them.
 //!
-//! This is the part behind the partition's lock; it never waits for a sync except when a segment
-//! is full, and never reads records. What to read is answered as a [`read::Place`], which is read
-//! outside of the lock.
+//! This is the part behind the partition's lock; it waits for no sync but at its close, and never
+//! reads records. What to read is answered as a [`read::Place`], which is read outside of the lock;
+//! a full segment is closed likewise, by a [`roll::Roll`].
 //!
 //! Invariants: offsets have no holes within a log that is not compacted; all segments but the
 //! last are synced, and so are their names; `synced` never moves back.
@@ -14,7 +14,9 @@ mod producers;
 mod read;
 mod recover;
 mod retention;
+mod roll;
 mod scan;
+mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -32,13 +34,14 @@ pub(crate) use mark::{Mark, MarkFile, Point};
 use producers::Verdict;
 pub(crate) use producers::{KnownProducer, Producers};
 pub(crate) use read::{Found, Place};
-pub(crate) use recover::{bases, open, snapshots};
+pub(crate) use recover::{FARTHEST, bases, open, snapshots};
+pub(crate) use search::sound_batch;
 pub(crate) use segment::segment_path;
 use segment::{Active, Closed};
 
 use crate::Error;
 use crate::batch::{Header, Stamp};
-use crate::file::{self, Disk, DiskFile};
+use crate::file::{Disk, DiskFile};
 use crate::guard::{self, Guard};
 
 /// Settings of a topic that its logs need.
@@ -96,6 +99,7 @@ pub(crate) struct Log {
     broken: bool,
     /// A sync failed. The kernel may call the next one a success all the same, so there is none.
     sync_failed: bool,
+    is_rolling: bool,
 }
 
 /// Where a batch went.
@@ -108,12 +112,15 @@ pub(crate) struct Appended {
     pub(crate) duplicate: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
+    #[error("the batch does not follow the last one of its producer")]
     OutOfOrder,
+    #[error("the producer has a newer epoch by now")]
     Fenced,
     /// The disk is full or worse; nothing of the batch is in the log.
-    Disk(io::Error),
+    #[error(transparent)]
+    Disk(#[from] Error),
 }
 
 /// A file to sync, and what is durable after that.
@@ -125,7 +132,7 @@ pub(crate) struct SyncJob {
 }
 
 impl Log {
-    /// Appends a batch that [`crate::batch::check`] let pass.
+    /// Appends a batch that [`crate::batch::check`] let pass, to a log that is not full.
     pub(crate) fn append(
         &mut self,
         batch: &[u8],
@@ -151,20 +158,15 @@ impl Log {
             }
         }
         if self.broken || self.sync_failed {
-            return Err(AppendError::Disk(io::Error::other(
-                "an earlier append failed half-way, or a sync",
-            )));
-        }
-        if self.is_full(batch.len(), settings, now_ms) {
-            self.roll()
-                .map_err(|error| AppendError::Disk(io::Error::other(error)))?;
+            let source = io::Error::other("an earlier append failed half-way, or a sync");
+            return Err(Error::io("append to", &self.active.path)(source).into());
         }
         let append_time = settings.append_time.then_some(now_ms);
         let active = &mut self.active;
         let stamp = Stamp::new(batch, &mut header, active.next_offset, append_time);
         if let Err(error) = active.file.append(&mut stamp.parts(batch)) {
             self.broken = active.file.truncate(active.size).is_err();
-            return Err(AppendError::Disk(error));
+            return Err(Error::io("append to", &active.path)(error).into());
         }
         active.index.note(&header, active.size as u32);
         active.size += header.size as u64;
@@ -180,7 +182,7 @@ impl Log {
         })
     }
 
-    /// Whether a batch of `size` bytes belongs into a new segment.
+    /// Whether a batch of `size` bytes belongs into a new segment, or has to wait for one.
     pub(crate) fn is_full(&self, size: usize, settings: &LogSettings, now_ms: i64) -> bool {
         let active = &self.active;
         let old = active
@@ -188,39 +190,8 @@ impl Log {
             .is_some_and(|began| now_ms - began > settings.roll_ms());
         // The index counts in 32 bits.
         let far = active.next_offset - active.base > i64::from(i32::MAX);
-        active.size > 0 && (active.size + size as u64 > settings.segment_bytes || old || far)
-    }
-
-    /// Closes the active segment and begins another. Everything before is durable afterwards: a
-    /// torn write can thus only ever be in the last segment.
-    pub(crate) fn roll(&mut self) -> Result<(), Error> {
-        let end = self.end();
-        self.sync_active()?;
-        self.save_index()?;
-        self.save_producers()?;
-        let next = Active::create(&*self.disk, &self.folder, end.offset)?;
-        if let Err(source) = self.disk.sync_dir(&self.folder) {
-            self.sync_failed = true;
-            return Err(Error::Sync {
-                path: self.folder.clone(),
-                source,
-            });
-        }
-        let full = std::mem::replace(&mut self.active, next);
-        self.closed
-            .push_back(Arc::new(full.close(self.disk.clone())));
-        self.set_synced(end);
-        Ok(())
-    }
-
-    fn sync_active(&mut self) -> Result<(), Error> {
-        self.refuse_after_failed_sync()?;
-        let synced = self.active.file.sync();
-        self.sync_failed = synced.is_err();
-        synced.map_err(|source| Error::Sync {
-            path: self.active.path.clone(),
-            source,
-        })
+        let too_much = active.size + size as u64 > settings.segment_bytes;
+        self.is_rolling || active.size > 0 && (too_much || old || far)
     }
 
     fn refuse_after_failed_sync(&self) -> Result<(), Error> {
@@ -232,14 +203,6 @@ impl Log {
             path: self.active.path.clone(),
             source,
         })
-    }
-
-    fn save_index(&self) -> Result<(), Error> {
-        let active = &self.active;
-        let path = active.path.with_extension("index");
-        active
-            .index
-            .save(&*self.disk, &path, active.next_offset, active.size)
     }
 
     /// What to sync, `None` when all of it is.
@@ -271,6 +234,19 @@ impl Log {
     /// Moves the synced end forward.
     pub(crate) fn set_synced(&mut self, end: Point) {
         self.synced = self.synced.max(end);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// To be told when the folder was moved.
+    pub(crate) fn moved_to(&mut self, folder: &Path) {
+        self.folder = folder.to_owned();
+        self.active.path = segment_path(folder, self.active.base);
+        for segment in &mut self.closed {
+            *segment = Arc::new(segment.moved_to(folder));
+        }
     }
 
     pub(crate) fn end(&self) -> Point {
@@ -315,28 +291,6 @@ impl Log {
     /// Moves the start forward to `offset`, which is at most the synced end.
     pub(crate) fn delete_before(&mut self, offset: i64) {
         self.start_offset = self.start_offset.max(offset.min(self.synced.offset));
-    }
-
-    /// Makes the next open quick. Everything is synced afterwards.
-    pub(crate) fn close(&mut self) -> Result<(), Error> {
-        self.sync_active()?;
-        self.save_index()?;
-        self.save_producers()?;
-        self.set_synced(self.end());
-        Ok(())
-    }
-
-    fn save_producers(&self) -> Result<(), Error> {
-        let path = producers_path(&self.folder, self.active.next_offset);
-        file::replace(&*self.disk, &path, &self.producers.encode())?;
-        // One older is kept: this one belongs to a segment that may be lost with its tail.
-        let mut older = recover::snapshots(&*self.disk, &self.folder)?;
-        older.retain(|offset| *offset < self.active.next_offset);
-        older.pop();
-        for offset in older {
-            file::remove_if_there(&*self.disk, &producers_path(&self.folder, offset))?;
-        }
-        Ok(())
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! The log is a partition like any other, so a commit is acknowledged by the same sync as a
 //! record. It is never read while the broker runs. Each folder below `offsets/` is one edition of
-//! it; a smaller edition is written aside, with what still counts, and then takes its place.
+//! it; a smaller edition is written aside, with what still counts, and then takes its place, which
+//! nobody waits for: see [`compaction`].
 
+mod compaction;
 mod edition;
 mod entry;
 
@@ -11,24 +13,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use compaction::Successor;
 use edition::Editions;
 pub(crate) use edition::fold;
 pub(crate) use entry::{Committed, Key};
 
 use crate::file::Disk;
-use crate::log::AppendError;
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
-
-/// A log below this size is left as it is.
-const WORTH_COMPACTING: u64 = 8 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Offsets {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     mode: SyncMode,
+    /// Held over no call that waits for the disk: heartbeats wait for it.
     state: Mutex<State>,
+    /// Held over a whole compaction.
+    compacting: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -38,14 +40,33 @@ struct State {
     by_key: BTreeMap<Key, Committed>,
     /// Bytes of the edition when it was new.
     first_bytes: u64,
+    /// The edition that is to take the place of this one.
+    successor: Option<Successor>,
 }
+
+/// A change that is made, or a removal.
+type Entry = (Key, Option<Committed>);
 
 /// What must be synced before a change, or a look at the map, may be answered.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Pending {
+    /// For the syncer.
     pub(crate) log: Arc<Partition>,
-    pub(crate) until: i64,
+    until: i64,
+    /// It may be the one that the next start finds. Whoever compacts has it synced.
+    successor: Option<(Arc<Partition>, i64)>,
+}
+
+impl Pending {
+    pub(crate) async fn synced(&self) {
+        // An edition that was replaced, or given up, is waited for no more: the other one holds
+        // all of it.
+        let _ = self.log.synced(self.until).await;
+        if let Some((log, until)) = &self.successor {
+            let _ = log.synced(*until).await;
+        }
+    }
 }
 
 impl Offsets {
@@ -77,7 +98,9 @@ impl Offsets {
                 log,
                 by_key,
                 first_bytes: 0,
+                successor: None,
             }),
+            compacting: Mutex::new(()),
         })
     }
 
@@ -90,7 +113,7 @@ impl Offsets {
         &self,
         entries: Vec<(Key, Committed)>,
         now_ms: i64,
-    ) -> Result<Pending, AppendError> {
+    ) -> Result<Pending, Error> {
         self.change(
             entries
                 .into_iter()
@@ -105,7 +128,7 @@ impl Offsets {
         &self,
         gone: impl Fn(&Key) -> bool,
         now_ms: i64,
-    ) -> Result<Pending, AppendError> {
+    ) -> Result<Pending, Error> {
         let keys: Vec<_> = self
             .state()
             .by_key
@@ -118,21 +141,15 @@ impl Offsets {
 
     /// Forgets all offsets of a topic, durably; waits for the disk.
     pub(crate) fn clear_topic(&self, topic: &str, now_ms: i64) -> Result<(), Error> {
-        let gone = self.forget(|key| key.topic == topic, now_ms);
-        let gone = gone.map_err(|error| Error::Stopped {
-            what: format!("offsets of the topic {topic} cannot be deleted: {error:?}"),
-        })?;
+        let gone = self.forget(|key| key.topic == topic, now_ms)?;
         gone.log.sync().map(|_| ())
     }
 
-    fn change(
-        &self,
-        entries: Vec<(Key, Option<Committed>)>,
-        now_ms: i64,
-    ) -> Result<Pending, AppendError> {
+    fn change(&self, entries: Vec<Entry>, now_ms: i64) -> Result<Pending, Error> {
         let mut state = self.state();
         if !entries.is_empty() {
             edition::append(&state.log, &entries, now_ms)?;
+            compaction::repeat(&mut state.successor, &entries, now_ms)?;
         }
         for (key, committed) in entries {
             match committed {
@@ -177,29 +194,6 @@ impl Offsets {
         groups
     }
 
-    /// Writes a smaller edition if most of the log no longer counts; waits for the disk.
-    pub(crate) fn compact_if_worth(&self, now_ms: i64) -> Result<(), Error> {
-        let mut state = self.state();
-        let bytes = state.log.log().bytes();
-        if bytes < WORTH_COMPACTING || bytes < 4 * state.first_bytes {
-            return Ok(());
-        }
-        let editions = Editions {
-            disk: &self.disk,
-            folder: &self.folder,
-            mode: self.mode,
-        };
-        let log = Arc::new(editions.write(state.edition + 1, &state.by_key, now_ms)?);
-        // Those who wait for the old edition go on doing so: it is still synced, if nameless.
-        let old = std::mem::replace(&mut state.log, log);
-        old.set_deleted(true);
-        let old = state.edition;
-        state.edition += 1;
-        let bytes = state.log.log().bytes();
-        state.first_bytes = bytes;
-        editions.remove(old)
-    }
-
     /// The log as it is now, to sync or close.
     pub(crate) fn log(&self) -> Arc<Partition> {
         self.state().log.clone()
@@ -208,16 +202,20 @@ impl Offsets {
 
 impl State {
     fn pending(&self) -> Pending {
-        let until = self.log.log().end().offset;
+        let successor = self.successor.as_ref().and_then(Successor::log);
         Pending {
             log: self.log.clone(),
-            until,
+            until: self.log.log().end().offset,
+            successor: successor.map(|log| (log.clone(), log.log().end().offset)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::file::sim::SimDisk;
 
@@ -302,6 +300,63 @@ mod tests {
         assert_eq!(again.unwrap().of_group("g").0, before);
     }
 
+    /// Commits at each sync of a file, on a thread of its own: who waited would be noticed.
+    fn commit_at_each_sync(
+        disk: &SimDisk,
+        offsets: &Arc<Offsets>,
+        next: i64,
+        done: mpsc::Sender<(i64, Pending)>,
+    ) {
+        let (on, committing) = (disk.clone(), offsets.clone());
+        let commit = move || {
+            let thread = std::thread::spawn({
+                let offsets = committing.clone();
+                move || offsets.commit(vec![(key("g", 0), at(next))], 0).unwrap()
+            });
+            let until = Instant::now() + Duration::from_secs(5);
+            while !thread.is_finished() {
+                assert!(Instant::now() < until, "a commit waits for the disk");
+                std::thread::yield_now();
+            }
+            done.send((next, thread.join().unwrap())).unwrap();
+            commit_at_each_sync(&on, &committing, next + 1, done);
+        };
+        disk.during_sync(0, Box::new(commit));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_while_a_smaller_edition_is_made_and_no_commit_is_lost() {
+        let disk = SimDisk::default();
+        let open = |disk: &SimDisk| {
+            let disk = Arc::new(disk.clone());
+            Offsets::open(disk, Path::new("d"), SyncMode::Group, false, 0).unwrap()
+        };
+        let offsets = Arc::new(open(&disk));
+        for round in 0..100 {
+            let _ = offsets.commit(vec![(key("g", 0), at(round))], 0).unwrap();
+        }
+        offsets.log().sync().unwrap();
+        let (done, committed) = mpsc::channel();
+        commit_at_each_sync(&disk, &offsets, 100, done);
+        let new = offsets.compact_if_worth(0).unwrap().unwrap();
+        disk.forget_meanwhile();
+        assert_eq!(disk.list(Path::new("d/offsets")).unwrap(), ["1"]);
+
+        let found = open(&disk.after_power_loss(0)).of_group("g").0[0].1.offset;
+        let mut last = 0;
+        for (offset, pending) in committed.try_iter() {
+            // Answered only when the edition that the next start finds has it.
+            let wait = Duration::from_millis(50);
+            let answered = tokio::time::timeout(wait, pending.synced()).await.is_ok();
+            assert_eq!(answered, offset <= found, "{offset}, {found} is found");
+            last = offset;
+        }
+        assert!(found >= 100 && last > found, "{last}, {found}");
+        new.sync().unwrap();
+        let again = open(&disk.after_power_loss(0));
+        assert_eq!(again.of_group("g").0, [(key("g", 0), at(last))]);
+    }
+
     #[test]
     fn a_full_disk_refuses_commits_and_forgets_none() {
         let disk = SimDisk::default();
@@ -317,14 +372,14 @@ mod tests {
             };
             let pending = offsets.commit(vec![(key("g", 0), committed)], 0)?;
             pending.log.sync().unwrap();
-            Ok::<_, AppendError>(())
+            Ok::<_, Error>(())
         };
         let padding = "x".repeat(100_000);
         for round in 0..100 {
             commit(round, &padding).unwrap();
         }
         disk.fill_up_after(Some(60));
-        assert!(matches!(commit(100, "m"), Err(AppendError::Disk(_))));
+        assert!(matches!(commit(100, "m"), Err(Error::Io { .. })));
         let all = |offsets: &Offsets| offsets.of_group("g").0[0].1.offset;
         assert_eq!(all(&offsets), 99);
         // A smaller edition would make room, but it does not fit itself.

@@ -19,7 +19,6 @@ use crate::{Error, SyncMode};
 
 #[derive(Debug)]
 pub(crate) struct Partition {
-    folder: PathBuf,
     mode: SyncMode,
     log: Mutex<Log>,
     mark: MarkFile,
@@ -27,6 +26,8 @@ pub(crate) struct Partition {
     /// says never moves back.
     mark_turn: Mutex<u64>,
     watermark: watch::Sender<i64>,
+    /// Held while a full segment is closed.
+    rolling: Mutex<()>,
     /// Held while segments are taken away or replaced.
     cleaning: Mutex<()>,
     /// Its records could not be read, which is said once.
@@ -56,12 +57,12 @@ impl Partition {
         mark.write(&log.mark(), 1)?;
         mark.sync()?;
         Ok(Partition {
-            folder: folder.to_owned(),
             mode,
             watermark: watch::Sender::new(log.synced().offset),
             log: Mutex::new(log),
             mark,
             mark_turn: Mutex::new(2),
+            rolling: Mutex::new(()),
             cleaning: Mutex::new(()),
             uncleanable: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -74,8 +75,13 @@ impl Partition {
         self.log.lock().expect("no holder of a log's lock panics")
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.log().folder().to_owned()
+    }
+
+    /// To be told when the folder was moved, while nothing of it is read.
+    pub(crate) fn moved_to(&self, folder: &Path) {
+        self.log().moved_to(folder);
     }
 
     /// Appends; the caller hands the partition to the syncer and waits with
@@ -88,6 +94,11 @@ impl Partition {
         now_ms: i64,
     ) -> Result<Appended, AppendError> {
         let mut log = self.log();
+        while log.is_full(batch.len(), settings, now_ms) {
+            drop(log);
+            self.roll_if_full(batch.len(), settings, now_ms)?;
+            log = self.log();
+        }
         let appended = log.append(batch, header, settings, now_ms)?;
         if self.mode == SyncMode::Relaxed || !guard::holds(Guard::SyncedHighWatermark) {
             let end = log.end();
@@ -104,11 +115,22 @@ impl Partition {
         settings: &LogSettings,
         now_ms: i64,
     ) -> Result<(), Error> {
+        self.roll_if(|log| log.is_full(size, settings, now_ms))
+    }
+
+    fn roll_if(&self, is_due: impl FnOnce(&Log) -> bool) -> Result<(), Error> {
+        let _rolling = self.rolling.lock().expect("nobody who rolls panics");
+        let roll = {
+            let mut log = self.log();
+            if !is_due(&log) {
+                return Ok(());
+            }
+            log.begin_roll()?
+        };
+        let next = roll.run();
         let mut log = self.log();
-        if log.is_full(size, settings, now_ms) {
-            log.roll()?;
-            self.show(&log);
-        }
+        log.end_roll(&roll, next)?;
+        self.show(&log);
         Ok(())
     }
 
@@ -193,15 +215,25 @@ impl Partition {
         let Ok(_cleaning) = self.cleaning.try_lock() else {
             return Ok(());
         };
-        if !self.log().has_expired(settings, now_ms) {
+        let expired = self.log().expired(settings, now_ms);
+        if expired.active {
+            let closed = self.roll_if(|log| log.expired(settings, now_ms).active);
+            match closed {
+                Ok(()) => {}
+                // On a full disk what goes already makes the room to close this one next time.
+                Err(error @ Error::Io { .. }) if expired.closed > 0 => {
+                    tracing::warn!(
+                        error = error.with_sources(),
+                        "an expired segment could not be closed"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let retired = self.log().retire(settings, now_ms);
+        if retired.is_empty() {
             return Ok(());
         }
-        let retired = {
-            let mut log = self.log();
-            let retired = log.retire(settings, now_ms)?;
-            self.show(&log);
-            retired
-        };
         if guard::holds(Guard::StartDurableFirst) {
             self.write_mark()?;
             self.mark.sync()?;

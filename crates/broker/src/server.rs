@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) advertised: Advertised,
     /// Given back when the broker has closed, or with the last one who could still write to it.
     pub(crate) folder: Mutex<Option<Folder>>,
-    /// What housekeeping goes through for each of its rounds.
+    /// What changes files goes through it: housekeeping, rolls, topics.
     pub(crate) door: Door,
     pub(crate) cluster_id: String,
     pub(crate) topics: Topics,

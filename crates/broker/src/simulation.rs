@@ -33,6 +33,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use model::{Checked, Violation};
+use plan::Step;
 use world::World;
 
 use crate::guard::{self, Guard};
@@ -56,6 +57,8 @@ fn run(seed: u64, removed: Option<Guard>, with_trace: bool) -> Run {
         Some(Guard::SwapDurableFirst) => {
             world.plan.compacts = true;
             world.plan.interrupted_compactions = 4;
+            world.plan.segment_bytes = 400;
+            world.plan.favour(Step::Compact);
         }
         Some(Guard::FailedSyncIsFatal) => {
             world.plan.faults.sync = 0.05;

@@ -8,14 +8,15 @@ mod change;
 pub(crate) mod config;
 mod description;
 mod name;
+pub(crate) mod place;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use config::{ConfigError, TopicConfig};
-pub(crate) use description::parse;
 pub(crate) use name::TopicName;
+use place::Found;
 use uuid::Uuid;
 
 use crate::config::TopicDefaults;
@@ -68,11 +69,18 @@ pub(crate) fn may_have(partitions: i32) -> bool {
 #[derive(Debug)]
 pub(crate) enum Refused {
     Exists,
+    /// Another topic's name differs only in `.` and `_`, which Kafka does not tell apart in the
+    /// names of metrics.
+    Collides {
+        with: TopicName,
+    },
     Unknown,
     /// The number of partitions is not one that a topic may have, or may get.
     Partitions,
     Config(ConfigError),
     Disk(Error),
+    /// A sync failed, and the broker was told to stop for it.
+    Stopping,
 }
 
 impl From<Error> for Refused {
@@ -120,8 +128,15 @@ impl Topics {
         }
         topics.remove_rubbish()?;
         let live = topics.live();
-        for name in topics.disk.list(&live).map_err(Error::io("list", &live))? {
-            let topic = topics.open_topic(&live.join(name), clean, now_ms)?;
+        for found in place::list(&*topics.disk, &live)? {
+            let folder = match found {
+                Found::Topic(folder) => folder,
+                Found::Foreign(path) => {
+                    tracing::warn!(path = %path.display(), "this is no topic's folder and is left alone");
+                    continue;
+                }
+            };
+            let topic = topics.open_topic(&folder, clean, now_ms)?;
             if topics.find(topic.name.as_str()).is_some() {
                 let path = topic.folder.join("topic");
                 return Err(Error::corrupt(
@@ -173,30 +188,23 @@ impl Topics {
     }
 
     fn remove_rubbish(&self) -> Result<(), Error> {
-        for (folder, sign) in [(self.live(), "~"), (self.deleted(), "")] {
-            for name in self
-                .disk
-                .list(&folder)
-                .map_err(Error::io("list", &folder))?
-            {
-                if name.starts_with(sign) {
-                    let path = folder.join(name);
-                    self.disk
-                        .remove_dir(&path)
-                        .map_err(Error::io("remove", &path))?;
-                }
-            }
+        self.remove_below(&self.live(), place::is_rubbish)?;
+        self.remove_below(&self.deleted(), place::is_id)
+    }
+
+    fn remove_below(&self, folder: &Path, is_ours: fn(&str) -> bool) -> Result<(), Error> {
+        let names = self.disk.list(folder).map_err(Error::io("list", folder))?;
+        for name in names.into_iter().filter(|name| is_ours(name)) {
+            let path = folder.join(name);
+            self.disk
+                .remove_dir(&path)
+                .map_err(Error::io("remove", &path))?;
         }
         Ok(())
     }
 
     fn open_topic(&self, folder: &Path, clean: bool, now_ms: i64) -> Result<Topic, Error> {
-        let path = folder.join("topic");
-        let bytes = file::read_whole(&*self.disk, &path)?;
-        let bytes = bytes.ok_or_else(|| Error::corrupt(&path, 0, "the file is missing"))?;
-        let saved = parse(&String::from_utf8_lossy(&bytes));
-        let (name, id, count, config) = saved
-            .ok_or_else(|| Error::corrupt(&path, 0, "this is not the description of a topic"))?;
+        let (name, id, count, config) = place::describe(&*self.disk, folder)?;
         let partitions = (0..count)
             .map(|number| {
                 Ok(Arc::new(

@@ -8,6 +8,8 @@ mod change;
 mod key;
 mod list;
 mod log;
+mod parked;
+mod projection;
 mod replay;
 mod role;
 mod send;
@@ -76,6 +78,10 @@ enum Action {
     /// Copy a whole log
     #[command(subcommand)]
     Log(log::LogCommand),
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
+    #[command(subcommand)]
+    Projection(projection::ProjectionCommand),
     /// Play a life of ads over HTTP and compare every row at its end
     Simulate(simulate::Simulate),
     /// Role: the embedded log alone; or look into its folder, or repair it
@@ -154,6 +160,8 @@ impl Cli {
             Action::Replay(replay) => replay.run(&target, &mut out).await?,
             Action::Topics(topics) => topics.run(&target, &mut out).await?,
             Action::Log(log) => log.run(&target, &mut out).await?,
+            Action::Parked(parked) => parked.run(&target, &mut out).await?,
+            Action::Projection(projection) => projection.run(&target, &mut out).await?,
             Action::Simulate(simulate) => simulate.run(&target, &mut out).await?,
         }
         out.flush()?;

@@ -1,15 +1,12 @@
 //! The settings of every role, in one shape. What each key means stands in
 //! `compline.default.toml`, which is also where the defaults are.
 
+mod broker;
 mod check;
 pub mod excerpt;
 mod postgres;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Result;
 use compline_eventlog::LogConfig;
@@ -21,7 +18,7 @@ use compline_runtime::{
 };
 use serde::Deserialize;
 
-pub use self::postgres::PostgresSettings;
+pub use self::{broker::BrokerSettings, postgres::PostgresSettings};
 use crate::role::{ProjectionName, RoleName};
 
 /// The commented default file.
@@ -100,16 +97,6 @@ pub struct CommandSettings {
     pub verdict_wait: Duration,
     pub operator_key_sha256: String,
     pub grpc: GrpcConfig,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerSettings {
-    #[serde(with = "address")]
-    pub listen: SocketAddr,
-    pub allow_remote: bool,
-    pub advertised_host: String,
-    pub data: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -7,7 +7,10 @@
 
 use anyhow::{Context as _, Result};
 use compline_event::{Offset, Partition, Topic};
-use compline_readmodel::{Database, Role, generation::SCHEMA};
+use compline_readmodel::{
+    Database, Role,
+    generation::{self, SCHEMA, Standing},
+};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// A reader's place in one partition.
@@ -91,6 +94,11 @@ impl Inspector {
                 },
             )
             .collect()
+    }
+
+    /// The generations of a projection.
+    pub async fn generations(&mut self, projection: &str) -> Result<Vec<Standing>> {
+        Ok(generation::standing(&mut self.conn, projection).await?)
     }
 
     /// How much engines have decided and not told yet.

@@ -1,6 +1,10 @@
 //! The names of the metrics that the composition itself records, and their help.
 
+pub mod counted;
+
 use metrics::{Unit, describe_counter, describe_gauge};
+
+use self::counted::Histogram;
 
 // All of the embedded log; it counts from its start on.
 pub const BROKER_CONNECTIONS: &str = "broker_connections_open";
@@ -13,12 +17,19 @@ pub const BROKER_BYTES_APPENDED: &str = "broker_appended_bytes_total";
 pub const BROKER_BYTES_FETCHED: &str = "broker_fetched_bytes_total";
 pub const BROKER_RECORDS: &str = "broker_records_appended_total";
 pub const BROKER_DUPLICATES: &str = "broker_duplicate_batches_total";
-/// Labels: `request`, of Kafka's kinds. With `_bucket`, `_sum`, `_count`.
-pub const BROKER_REQUEST_SECONDS: &str = "broker_request_seconds";
+/// The label has Kafka's kinds.
+pub const BROKER_REQUEST_SECONDS: Histogram = Histogram {
+    name: "broker_request_seconds",
+    help: "Time from a request of Kafka's protocol to its answer, waiting included",
+    label: Some("request"),
+};
 /// Labels: `error`, of Kafka's.
 pub const BROKER_ERRORS: &str = "broker_errors_total";
-/// With `_bucket`, `_sum`, `_count`.
-pub const BROKER_SYNC_SECONDS: &str = "broker_sync_seconds";
+pub const BROKER_SYNC_SECONDS: Histogram = Histogram {
+    name: "broker_sync_seconds",
+    help: "Time of a sync of the embedded log to disk",
+    label: None,
+};
 pub const BROKER_SYNC_LONGEST: &str = "broker_sync_longest_seconds";
 /// Labels: `group`, `topic`.
 pub const BROKER_GROUP_LAG: &str = "broker_group_lag_records";
@@ -68,17 +79,9 @@ pub fn describe() {
         BROKER_DUPLICATES,
         "Batches that a producer sent again and that were not appended again"
     );
-    histogram(
-        BROKER_REQUEST_SECONDS,
-        "Time from a request of Kafka's protocol to its answer, waiting included",
-    );
     describe_counter!(
         BROKER_ERRORS,
         "Errors of Kafka's protocol that answers told of"
-    );
-    histogram(
-        BROKER_SYNC_SECONDS,
-        "Time of a sync of the embedded log to disk",
     );
     describe_gauge!(
         BROKER_SYNC_LONGEST,
@@ -96,11 +99,4 @@ pub fn describe() {
         "Bytes that a topic's segments take"
     );
     describe_gauge!(TOPIC_SEGMENTS, "Segment files of a topic");
-}
-
-/// The parts of a histogram that is counted elsewhere.
-fn histogram(name: &'static str, help: &'static str) {
-    describe_counter!(format!("{name}_bucket"), Unit::Seconds, help);
-    describe_gauge!(format!("{name}_sum"), Unit::Seconds, help);
-    describe_counter!(format!("{name}_count"), help);
 }

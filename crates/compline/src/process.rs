@@ -1,16 +1,19 @@
 //! One process with whatever roles it runs: the stages in which it stops, its
 //! health, its admin door.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use compline_runtime::{
-    Health, Shutdown, Stage, Tasks, admin,
+    Health, Shutdown, Stage, Tasks,
+    admin::{self, Render},
     http::{self, HttpConfig},
     telemetry::{self, Telemetry, TelemetryConfig},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+
+use crate::metric::counted::Counted;
 
 /// What servers may take to drain comes on top, so that nothing is cut that may
 /// still finish.
@@ -33,6 +36,8 @@ pub struct Process {
     /// Tells to the last.
     admin: Stage,
     pub health: Health,
+    /// Shown beside what the recorder has.
+    pub counted: Counted,
     tasks: Tasks,
 }
 
@@ -48,12 +53,16 @@ impl Process {
             stores: tasks.stage("stores", STORES_GRACE),
             admin: tasks.stage("admin", ADMIN_GRACE),
             health,
+            counted: Counted::default(),
             tasks,
         }
     }
 
     /// Opens `/healthz`, `/readyz` and `/metrics`.
     pub fn open_admin(&self, listener: TcpListener, metrics: Option<PrometheusHandle>) {
+        let counted = self.counted.clone();
+        let metrics = metrics
+            .map(|recorded| -> Render { Arc::new(move || recorded.render() + &counted.render()) });
         let router = admin::router(self.health.clone(), metrics);
         let config = HttpConfig::default();
         self.admin.spawn("admin", |stop| async move {

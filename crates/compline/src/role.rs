@@ -14,12 +14,14 @@ pub mod reach;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use compline_activity::ActivityTrail;
+use compline_ad_status::AdStatus;
 use compline_eventlog::Log;
-use compline_projector::Status;
+use compline_projector::{Board, Status};
 use compline_query::TenantKeys;
 use compline_readmodel::{Database, Reader, Role, Wakes, generation::SCHEMA};
 use compline_runtime::health::Check;
-use compline_tenancy::KeyStore;
+use compline_tenancy::{KeyStore, Tenancy};
 use tokio::{net::TcpListener, sync::OnceCell};
 
 pub use self::door::{Door, Taken};
@@ -64,6 +66,14 @@ impl ProjectionName {
         ProjectionName::Activity,
         ProjectionName::Tenancy,
     ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ProjectionName::AdStatus => compline_ad_status::NAME,
+            ProjectionName::Activity => compline_activity::NAME,
+            ProjectionName::Tenancy => compline_tenancy::NAME,
+        }
+    }
 }
 
 /// What roles are made of. Clones share connections.
@@ -106,17 +116,11 @@ impl Rooms {
         engine::start(self, process)
     }
 
-    pub async fn projector(&self, name: ProjectionName, process: &Process) -> Result<Status> {
+    pub async fn projector(&self, name: ProjectionName, process: &Process) -> Result<Board> {
         match name {
-            ProjectionName::AdStatus => {
-                projector::start::<compline_ad_status::AdStatus>(self, process).await
-            }
-            ProjectionName::Activity => {
-                projector::start::<compline_activity::ActivityTrail>(self, process).await
-            }
-            ProjectionName::Tenancy => {
-                projector::start::<compline_tenancy::Tenancy>(self, process).await
-            }
+            ProjectionName::AdStatus => projector::start::<AdStatus>(self, process).await,
+            ProjectionName::Activity => projector::start::<ActivityTrail>(self, process).await,
+            ProjectionName::Tenancy => projector::start::<Tenancy>(self, process).await,
         }
     }
 
@@ -143,7 +147,7 @@ impl Rooms {
 
 /// Says of a loop over partitions whether one of them stands still.
 async fn watch_partitions(
-    status: Status,
+    stopped: impl Fn() -> Option<String>,
     check: Check,
     stop: tokio_util::sync::CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -153,7 +157,7 @@ async fn watch_partitions(
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        match status.stopped() {
+        match stopped() {
             Some(reason) => check.degraded(reason),
             None => check.ready(),
         }

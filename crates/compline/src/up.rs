@@ -185,7 +185,8 @@ fn load_operator_key(street: &Street) -> Result<ApiKey> {
 async fn start_loops(rooms: &Rooms, process: &Process) -> Result<()> {
     let mut loops = vec![rooms.ad_engine(process)];
     for name in ProjectionName::ALL {
-        loops.push(rooms.projector(name, process).await?);
+        // A generation that nobody reads may take its time.
+        loops.extend(rooms.projector(name, process).await?.live());
     }
     let owned = async {
         while !loops.iter().all(owns_its_partitions) {

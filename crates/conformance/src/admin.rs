@@ -7,12 +7,15 @@ use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
-use kafka_protocol::messages::CreateTopicsRequest;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 
 use crate::Log;
 use crate::kit::{WAIT, blocking, name, options};
-use crate::raw::{said, topic_name};
+use crate::raw::{said, string, topic_name};
 
 pub(crate) async fn topics_are_made_and_deleted(log: Log) -> anyhow::Result<()> {
     let topic = log.topic(2, &[]).await?;
@@ -121,6 +124,104 @@ pub(crate) async fn bad_names_and_settings_are_refused(log: Log) -> anyhow::Resu
         );
     }
     Ok(())
+}
+
+pub(crate) async fn what_is_asked_twice_is_not_done(log: Log) -> anyhow::Result<()> {
+    let (once, twice) = (name("topic"), name("topic"));
+    let wish = |topic: &str| {
+        CreatableTopic::default()
+            .with_name(topic_name(topic))
+            .with_num_partitions(1)
+            .with_replication_factor(-1)
+    };
+    let wishes = vec![wish(&twice), wish(&once), wish(&twice)];
+    let mut found = create(&log, wishes).await?;
+    found.sort_unstable();
+    let mut wanted = [(once.clone(), "None"), (twice.clone(), "InvalidRequest")]
+        .map(|(topic, said)| (topic, said.to_owned()));
+    wanted.sort_unstable();
+    ensure!(found == wanted, "{found:?}");
+    ensure!(partitions(&log, &twice).await? == 0);
+
+    let more = CreatePartitionsTopic::default()
+        .with_name(topic_name(&once))
+        .with_count(3)
+        .with_assignments(None);
+    let ask = CreatePartitionsRequest::default()
+        .with_topics(vec![more.clone(), more])
+        .with_timeout_ms(10_000);
+    let answer = log.node().await?.ask(2, &ask).await?;
+    let found: Vec<_> = answer.results.iter().map(|r| said(r.error_code)).collect();
+    ensure!(found == ["InvalidRequest"], "{found:?}");
+
+    let ask = DeleteTopicsRequest::default()
+        .with_topic_names(vec![topic_name(&once), topic_name(&once)])
+        .with_timeout_ms(10_000);
+    let answer = log.node().await?.ask(5, &ask).await?;
+    let found: Vec<_> = answer
+        .responses
+        .iter()
+        .map(|r| said(r.error_code))
+        .collect();
+    ensure!(found == ["InvalidRequest"], "{found:?}");
+    ensure!(partitions(&log, &once).await? == 1);
+    Ok(())
+}
+
+pub(crate) async fn wishes_that_contradict_themselves_are_refused(log: Log) -> anyhow::Result<()> {
+    let there = log.topic(1, &[]).await?;
+    let known = log.node().await?.metadata(&there).await?;
+    let node = known.brokers.first().context("a node")?.node_id;
+    let assigned = |numbers: &[i32]| -> Vec<_> {
+        let parts = numbers.iter().map(|number| {
+            CreatableReplicaAssignment::default()
+                .with_partition_index(*number)
+                .with_broker_ids(vec![node])
+        });
+        parts.collect()
+    };
+    let wish = |count, copies, numbers: &[i32]| {
+        CreatableTopic::default()
+            .with_name(topic_name(&name("topic")))
+            .with_num_partitions(count)
+            .with_replication_factor(copies)
+            .with_assignments(assigned(numbers))
+    };
+    let null = CreatableTopicConfig::default()
+        .with_name(string("retention.ms"))
+        .with_value(None);
+    // Kafka's metrics do not tell the two apart.
+    let (dotted, plain) = (format!("{there}.x"), format!("{there}_x"));
+    ensure!(log.create(&dotted, 1, &[]).await? == Ok(()));
+    for (wish, wanted) in [
+        (wish(-1, -1, &[0, 1]), "None"),
+        (wish(2, -1, &[0, 1]), "InvalidRequest"),
+        (wish(-1, 1, &[0, 1]), "InvalidRequest"),
+        (wish(-1, -1, &[0, 0]), "InvalidReplicaAssignment"),
+        (wish(-1, -1, &[0, 2]), "InvalidReplicaAssignment"),
+        (wish(1, -1, &[]).with_configs(vec![null]), "InvalidConfig"),
+        (
+            wish(1, -1, &[]).with_name(topic_name(&plain)),
+            "InvalidTopicException",
+        ),
+    ] {
+        let said = format!("{wish:?}");
+        let found = create(&log, vec![wish]).await?;
+        ensure!(found[0].1 == wanted, "{said}: {found:?}");
+    }
+    Ok(())
+}
+
+/// Topics, with what was said of each.
+async fn create(log: &Log, wishes: Vec<CreatableTopic>) -> anyhow::Result<Vec<(String, String)>> {
+    let ask = CreateTopicsRequest::default()
+        .with_topics(wishes)
+        .with_timeout_ms(10_000);
+    let answer = log.node().await?.ask(5, &ask).await?;
+    let results = answer.topics.into_iter();
+    Ok(results
+        .map(|result| (result.name.to_string(), said(result.error_code)))
+        .collect())
 }
 
 async fn setting(log: &Log, topic: &str, key: &str) -> anyhow::Result<String> {

@@ -60,7 +60,7 @@ macro_rules! checks {
     };
 }
 
-const CHECKS: [Check; 45] = checks![
+const CHECKS: [Check; 48] = checks![
     records::every_codec_keeps_keys_values_headers_and_timestamps,
     records::offsets_have_no_holes_and_keep_the_order_of_each_partition,
     records::an_idempotent_producer_writes_each_record_once,
@@ -92,8 +92,11 @@ const CHECKS: [Check; 45] = checks![
     admin::partitions_are_added_and_never_taken,
     admin::settings_are_described_and_changed,
     admin::bad_names_and_settings_are_refused,
+    admin::what_is_asked_twice_is_not_done,
+    admin::wishes_that_contradict_themselves_are_refused,
     settings::defaults_are_described,
     settings::single_settings_are_changed_and_go_back_to_their_defaults,
+    settings::changes_that_contradict_themselves_are_refused,
     settings::settings_that_one_log_has_and_the_other_has_not,
     settings::more_copies_than_nodes_are_refused,
     groups::committed_offsets_are_kept_and_deleted_with_their_group,

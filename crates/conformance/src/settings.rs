@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use kafka_protocol::messages::alter_configs_request::{
+    AlterConfigsResource as OldResource, AlterableConfig as OldConfig,
+};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
-use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use kafka_protocol::messages::{
+    AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::{Instant, sleep};
 
@@ -96,6 +101,52 @@ pub(crate) async fn single_settings_are_changed_and_go_back_to_their_defaults(
     let found = described(&mut node, &topic, "retention.ms").await?;
     ensure!(found.source != OF_THE_TOPIC, "{found:?}");
     log.differs(RETENTION_DEFAULT, found.value)
+}
+
+pub(crate) async fn changes_that_contradict_themselves_are_refused(log: Log) -> anyhow::Result<()> {
+    let topic = log.topic(1, &[("retention.ms", "60000")]).await?;
+    let mut node = log.node().await?;
+    for changes in [
+        &[("retention.ms", SET, None)][..],
+        &[("cleanup.policy", APPEND, None)],
+        &[
+            ("retention.ms", SET, Some("1")),
+            ("retention.ms", DELETE, None),
+        ],
+    ] {
+        let refused = alter(&mut node, &topic, false, changes).await;
+        let refused = refused.with_context(|| format!("{changes:?}"))?;
+        ensure!(refused == "InvalidRequest", "{changes:?}: {refused}");
+    }
+    // The older way.
+    let config = |value: Option<&str>| {
+        OldConfig::default()
+            .with_name(string("retention.ms"))
+            .with_value(value.map(string))
+    };
+    let resource = |configs: Vec<OldConfig>| {
+        OldResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(string(&topic))
+            .with_configs(configs)
+    };
+    // Of one resource: to one that is named twice, Apache Kafka gives no answer.
+    for configs in [
+        vec![config(None)],
+        vec![config(Some("1")), config(Some("2"))],
+    ] {
+        let ask = AlterConfigsRequest::default().with_resources(vec![resource(configs)]);
+        let answer = node.ask(1, &ask).await;
+        let answer = answer.with_context(|| format!("{ask:?}"))?;
+        for one in &answer.responses {
+            let refused = said(one.error_code);
+            ensure!(refused == "InvalidRequest", "{ask:?}: {refused}");
+        }
+        ensure!(answer.responses.len() == ask.resources.len());
+    }
+    let kept = described(&mut node, &topic, "retention.ms").await?;
+    ensure!(kept.value == "60000", "{kept:?}");
+    Ok(())
 }
 
 pub(crate) async fn settings_that_one_log_has_and_the_other_has_not(

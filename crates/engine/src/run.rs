@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use compline_eventlog::{Log, TopicSpec};
-use compline_projector::{Projector, ProjectorConfig, ProjectorError, Status};
-use compline_readmodel::{Database, Role};
+use compline_projector::{
+    Projector, ProjectorConfig, ProjectorError, RedriveError, RedriveMode, Redriven, Status,
+    redrive,
+};
+use compline_readmodel::{Database, Place, Role};
 use sqlx::PgPool;
 use tokio::task::JoinError;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -109,6 +112,18 @@ impl<E: Engine> EngineRunner<E> {
 
     pub fn status(&self) -> Status {
         self.projector.status()
+    }
+
+    /// Decides over a parked key's inputs today. What comes of it is told by whoever
+    /// runs the engine.
+    pub async fn redrive(
+        &self,
+        place: &Place,
+        key: &[u8],
+        mode: RedriveMode,
+    ) -> Result<Redriven, RedriveError> {
+        let mut conn = self.pool.acquire().await?;
+        redrive(&mut conn, &self.log, &*self.fold, place, key, mode).await
     }
 
     /// Runs until `stop`; batches in flight are finished and told.

@@ -47,6 +47,8 @@ impl TopicReport {
 pub struct Survey {
     pub brokers: usize,
     pub topics: Vec<TopicReport>,
+    /// Names of those that are not there; none where they may be made.
+    pub missing: Vec<String>,
     pub cluster: Vec<Finding>,
 }
 
@@ -65,7 +67,7 @@ pub struct Finding {
 /// What may be done about topics that are not as they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mend {
-    /// Nothing: a missing topic is an error.
+    /// Nothing; what is missing is told.
     Nothing,
     /// Missing topics are made.
     Missing,
@@ -98,7 +100,10 @@ pub(crate) async fn survey(
         }
         make(config, client, &admin, &missing).await?;
     }
-    let (metadata, mut topics) = wait_until_there(client, &missing).await?;
+    let (metadata, mut topics, missing) = wait_until_there(client, &missing).await?;
+    if mend != Mend::Nothing && !missing.is_empty() {
+        return Err(LogError::of_all(missing.into_iter().map(not_there)));
+    }
     for report in &mut topics {
         let found = settings::of_topic(&admin, &report.name).await?;
         report.differences = rule::differences(
@@ -118,39 +123,50 @@ pub(crate) async fn survey(
         brokers,
         cluster: cluster(config, &admin, &metadata).await?,
         topics,
+        missing,
     })
 }
 
 impl Survey {
-    /// The first promise that does not hold, as an error.
+    /// Every promise that does not hold, as one error.
     pub fn check(&self) -> Result<(), LogError> {
-        for report in &self.topics {
-            let Some(broken) = report.broken().next() else {
-                continue;
-            };
-            let name = report.name.clone();
-            return Err(match broken.setting {
-                "partitions" => LogError::PartitionCount {
-                    name,
-                    expected: TopicSpec::of(report.topic).partitions,
-                    found: report.partitions,
-                },
-                setting => LogError::TopicSetting {
-                    name,
-                    setting,
-                    found: broken.found.clone(),
-                    needed: broken.needed.clone(),
-                },
-            });
+        let missing = self.missing.iter().cloned().map(not_there);
+        let of_topics = self.topics.iter().flat_map(|report| {
+            let broken = report.broken();
+            broken.map(|difference| broken_promise(report, difference))
+        });
+        let findings = self.cluster.iter().filter(|finding| finding.breaks);
+        let of_brokers = findings.map(|broken| LogError::BrokerSetting {
+            setting: broken.setting,
+            found: broken.found.clone(),
+            needed: broken.needed.clone(),
+        });
+        let all: Vec<_> = missing.chain(of_topics).chain(of_brokers).collect();
+        match all.is_empty() {
+            true => Ok(()),
+            false => Err(LogError::of_all(all)),
         }
-        match self.cluster.iter().find(|finding| finding.breaks) {
-            Some(broken) => Err(LogError::BrokerSetting {
-                setting: broken.setting,
-                found: broken.found.clone(),
-                needed: broken.needed.clone(),
-            }),
-            None => Ok(()),
-        }
+    }
+}
+
+fn not_there(name: String) -> LogError {
+    LogError::TopicMissing { name }
+}
+
+fn broken_promise(report: &TopicReport, broken: &Difference) -> LogError {
+    let name = report.name.clone();
+    match broken.setting {
+        "partitions" => LogError::PartitionCount {
+            name,
+            expected: TopicSpec::of(report.topic).partitions,
+            found: report.partitions,
+        },
+        setting => LogError::TopicSetting {
+            name,
+            setting,
+            found: broken.found.clone(),
+            needed: broken.needed.clone(),
+        },
     }
 }
 
@@ -200,45 +216,38 @@ fn options() -> AdminOptions {
         .operation_timeout(Some(TIMEOUT))
 }
 
-/// A cluster tells of new topics when its controller has told every broker.
+/// What there is, and names of what is not. A cluster tells of new topics when its
+/// controller has told every broker.
 async fn wait_until_there(
     client: &Client,
     made: &[Topic],
-) -> Result<(Metadata, Vec<TopicReport>), LogError> {
+) -> Result<(Metadata, Vec<TopicReport>, Vec<String>), LogError> {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
     loop {
         let metadata = client.metadata(None).await?;
-        let reports: Result<Vec<_>, _> = Topic::ALL
-            .into_iter()
-            .map(|topic| report(client, &metadata, topic, made.contains(&topic)))
-            .collect();
-        match reports {
-            Err(LogError::TopicMissing { .. })
-                if !made.is_empty() && tokio::time::Instant::now() < deadline =>
-            {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        let (mut reports, mut missing) = (Vec::new(), Vec::new());
+        for topic in Topic::ALL {
+            match report(client, &metadata, topic, made.contains(&topic)) {
+                Some(report) => reports.push(report),
+                None => missing.push(client.names.of(topic).to_owned()),
             }
-            reports => return Ok((metadata, reports?)),
         }
+        if missing.is_empty() || made.is_empty() || tokio::time::Instant::now() > deadline {
+            return Ok((metadata, reports, missing));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-fn report(
-    client: &Client,
-    metadata: &Metadata,
-    topic: Topic,
-    made: bool,
-) -> Result<TopicReport, LogError> {
+/// `None` for one that is not there, or is still being made.
+fn report(client: &Client, metadata: &Metadata, topic: Topic, made: bool) -> Option<TopicReport> {
     let name = client.names.of(topic);
-    let missing = || LogError::TopicMissing {
-        name: name.to_owned(),
-    };
-    let found = find(metadata, name).ok_or_else(missing)?;
+    let found = find(metadata, name)?;
     let led = |partition: &rdkafka::metadata::MetadataPartition| partition.leader() >= 0;
     if made && !found.partitions().iter().all(led) {
-        return Err(missing());
+        return None;
     }
-    Ok(TopicReport {
+    Some(TopicReport {
         topic,
         name: name.to_owned(),
         partitions: u32::try_from(found.partitions().len()).unwrap_or(u32::MAX),

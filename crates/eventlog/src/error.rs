@@ -38,9 +38,12 @@ pub enum LogError {
         needed: String,
     },
     #[error(
-        "topics are to have {replication} replicas (log.replication), and there are {brokers} brokers"
+        "topics are to have {replication} replicas, each on a broker of its own, and there are {brokers} brokers"
     )]
     TooFewBrokers { replication: u16, brokers: usize },
+    /// Of several at once; two or more.
+    #[error("{}", joined(.errors))]
+    Several { errors: Vec<LogError> },
     #[error("{topic}/{partition} is not a partition")]
     NoPartition { topic: Topic, partition: Partition },
     #[error("{topic}/{partition} is being read already")]
@@ -98,6 +101,12 @@ pub enum ReadError {
     #[error("{at} is not in the log, which holds {start} up to {end} there",
         start = bounds.start, end = bounds.end)]
     OutOfRange { at: RecordId, bounds: Bounds },
+    /// Permanent: the disk under that batch has changed it. Stop the partition and say
+    /// so; nothing behind it is read.
+    #[error(
+        "what the log holds at {at} is damaged, see \"A corrupt log\" in docs/operations.md: {reason}"
+    )]
+    Damaged { at: RecordId, reason: &'static str },
     /// The same read may succeed later; the reader goes on by itself.
     #[error("cannot read {topic}/{partition} at {offset} now: {reason}")]
     Transient {
@@ -120,6 +129,26 @@ impl LogError {
             | LogError::AlreadyReading { .. } => true,
             LogError::Read { source, .. } => source.is_transient(),
             _ => false,
+        }
+    }
+
+    /// Whether topics or brokers are not as the promises need them.
+    pub fn is_broken_promise(&self) -> bool {
+        match self {
+            LogError::PartitionCount { .. }
+            | LogError::TopicSetting { .. }
+            | LogError::BrokerSetting { .. } => true,
+            LogError::Several { errors } => errors.iter().all(LogError::is_broken_promise),
+            _ => false,
+        }
+    }
+
+    /// Of at least one.
+    pub(crate) fn of_all(errors: impl IntoIterator<Item = LogError>) -> Self {
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        match errors.len() {
+            1 => errors.remove(0),
+            _ => LogError::Several { errors },
         }
     }
 
@@ -153,6 +182,11 @@ impl LogError {
             _ => LogError::Unavailable { doing, source },
         }
     }
+}
+
+fn joined(errors: &[LogError]) -> String {
+    let all: Vec<String> = errors.iter().map(LogError::to_string).collect();
+    all.join("; ")
 }
 
 impl AppendError {

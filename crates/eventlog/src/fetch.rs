@@ -4,7 +4,14 @@
 //! added to it and taken from it one by one, each with a queue of its own, so a
 //! slow reader holds up nobody. Starting, stopping and seeking are the same two
 //! steps, taken by librdkafka in order: take the partition out, put it in at an
-//! offset. The first makes everything stale that was fetched before.
+//! offset. The first makes everything stale that was fetched before; the second
+//! comes with a new queue, always.
+//!
+//! For a queue is not a partition's but that of librdkafka's entry for it, and an
+//! entry lives as long as the partition is put in or the log is known to have it.
+//! A partition that is taken out while the topic is unknown, as it is to a new
+//! client until the brokers have answered, has another entry when it is put in
+//! again, and nothing ever comes to the old one's queue.
 
 use std::{
     collections::HashMap,
@@ -33,6 +40,10 @@ pub(crate) struct Fetcher {
     client: Client,
     open: Mutex<HashMap<(Topic, Partition), Arc<Place>>>,
 }
+
+/// A damaged batch is fetched so many times more: what was damaged on its way comes
+/// sound then, what is damaged on the disk does not.
+const FETCHED_AGAIN: u32 = 3;
 
 /// A partition that is being read.
 struct Place {
@@ -70,21 +81,14 @@ impl Fetcher {
         if open.contains_key(&(topic, partition)) {
             return Err(LogError::AlreadyReading { topic, partition });
         }
-        // The queue first: what is fetched before it is split off would go
-        // elsewhere.
-        let name = self.client.names.of(topic);
-        let queue = self
-            .client
-            .consumer()
-            .split_partition_queue(name, partition.0)
-            .ok_or(LogError::NoPartition { topic, partition })?;
-        self.put_in(topic, partition, from)?;
+        let queue = self.put_in(topic, partition, from)?;
         open.insert((topic, partition), Arc::clone(&place));
         Ok(PartitionReader {
             queue: Some(queue),
             place,
             next: from,
             failed: None,
+            damaged: 0,
             at_end: false,
             read: metrics::counter!(metric::READ, "topic" => topic.as_str()),
             fetcher: Arc::clone(self),
@@ -112,15 +116,27 @@ impl Fetcher {
         self.places().remove(&(place.topic, place.partition));
     }
 
-    fn put_in(&self, topic: Topic, partition: Partition, from: Offset) -> Result<(), LogError> {
+    /// Gives the queue that the records come to. The last one's must be gone: dropped
+    /// later, it would silence this one, if librdkafka still has the same entry.
+    fn put_in(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<StreamPartitionQueue<Quiet>, LogError> {
+        let name = self.client.names.of(topic);
+        // The queue first: what is fetched before it is split off would go
+        // elsewhere. From here on the entry stays, for it is wanted.
+        let queue = self
+            .client
+            .consumer()
+            .split_partition_queue(name, partition.0)
+            .ok_or(LogError::NoPartition { topic, partition })?;
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(
-            self.client.names.of(topic),
-            partition.0,
-            rdkafka::Offset::Offset(from.0),
-        )
-        .and_then(|()| self.client.consumer().incremental_assign(&list))
-        .map_err(|error| LogError::of("starting to read a partition", error))
+        list.add_partition_offset(name, partition.0, rdkafka::Offset::Offset(from.0))
+            .and_then(|()| self.client.consumer().incremental_assign(&list))
+            .map_err(|error| LogError::of("starting to read a partition", error))?;
+        Ok(queue)
     }
 
     fn take_out(&self, topic: Topic, partition: Partition) -> Result<(), LogError> {
@@ -139,13 +155,15 @@ impl Fetcher {
 
 /// Reads one partition from an offset on, in order.
 pub struct PartitionReader {
-    /// There until the reader is dropped.
+    /// Missing where a seek failed half-way, until the next batch is asked for.
     queue: Option<StreamPartitionQueue<Quiet>>,
     place: Arc<Place>,
     /// The next batch starts here.
     next: Offset,
     /// What came behind the records of the last batch.
     failed: Option<KafkaError>,
+    /// How often what stands at `next` came damaged.
+    damaged: u32,
     /// Whether the log had no more when last asked; only told to replays.
     at_end: bool,
     read: Counter,
@@ -194,8 +212,10 @@ impl PartitionReader {
     ) -> Result<Option<Vec<Record>>, ReadError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        if self.failed.is_none() {
-            let queue = self.queue.as_ref().expect("there until dropped");
+        if self.queue.is_none() {
+            self.seek(self.next)?;
+        }
+        if let (Some(queue), None) = (&self.queue, &self.failed) {
             let mut stream = queue.stream();
             let place = &self.place;
             let mut first = true;
@@ -217,6 +237,13 @@ impl PartitionReader {
                 };
                 match message {
                     Some(Ok(message)) if Offset(message.offset()) < self.next => {}
+                    // From a place that librdkafka made up, see below.
+                    Some(Ok(message))
+                        if self.damaged > 0 && message.offset() > self.next.0 && first =>
+                    {
+                        self.failed = Some(KafkaError::MessageConsumption(Code::BadMessage));
+                        break;
+                    }
                     Some(Ok(message)) => {
                         let record = Record::copy(place.topic, &message);
                         bytes += record.size();
@@ -234,17 +261,45 @@ impl PartitionReader {
             }
         }
         if !batch.is_empty() {
+            self.damaged = 0;
             self.read.increment(batch.len() as u64);
             return Ok(Some(batch));
         }
-        match self.failed.take() {
-            None => Ok(None),
-            Some(KafkaError::PartitionEOF(_)) => {
-                self.at_end = true;
-                Ok(None)
-            }
-            Some(error) => Err(self.explain(error).await),
+        let Some(error) = self.failed.clone() else {
+            return Ok(None);
+        };
+        if let Some(reason) = damage(&error, self.damaged > 0) {
+            return self.fetch_again(reason);
         }
+        if let KafkaError::PartitionEOF(_) = error {
+            self.at_end = true;
+            self.failed = None;
+            return Ok(None);
+        }
+        // Remembered until then: who is cancelled here asks again.
+        let explained = self.explain(&error).await;
+        self.failed = None;
+        Err(explained)
+    }
+
+    /// What was fetched behind a damaged batch is thrown away with it.
+    fn fetch_again(&mut self, reason: &'static str) -> Result<Option<Vec<Record>>, ReadError> {
+        let (topic, partition, offset) = (self.place.topic, self.place.partition, self.next);
+        if self.damaged == FETCHED_AGAIN {
+            return Err(ReadError::Damaged {
+                at: RecordId {
+                    topic,
+                    partition,
+                    offset,
+                },
+                reason,
+            });
+        }
+        let damaged = self.damaged + 1;
+        tracing::warn!(%topic, %partition, %offset, reason, "a batch came damaged, fetching it again");
+        self.seek(offset)?;
+        self.damaged = damaged;
+        Ok(None)
     }
 
     pub(crate) async fn bounds(&self) -> Result<Bounds, LogError> {
@@ -265,27 +320,23 @@ impl PartitionReader {
             drop(open);
             return Err(self.revoked());
         }
-        let moved = self
-            .fetcher
-            .take_out(topic, partition)
-            .and_then(|()| self.fetcher.put_in(topic, partition, to));
-        drop(open);
         self.failed = None;
+        self.damaged = 0;
         self.next = to;
-        moved.map_err(|error| self.transient(error.to_string()))
+        let out = match self.queue.take() {
+            Some(_) => self.fetcher.take_out(topic, partition),
+            None => Ok(()),
+        };
+        let queue = out.and_then(|()| self.fetcher.put_in(topic, partition, to));
+        drop(open);
+        self.queue = Some(queue.map_err(|error| self.transient(error.to_string()))?);
+        Ok(())
     }
 
-    async fn explain(&mut self, error: KafkaError) -> ReadError {
+    async fn explain(&mut self, error: &KafkaError) -> ReadError {
         let (topic, partition, at) = (self.place.topic, self.place.partition, self.next);
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => {}
-            // On its way or on the disk: only who looks at the disk can tell.
-            Some(Code::BadMessage) => {
-                return self.transient(format!(
-                    "a batch there does not have its checksum, see \"A corrupt log\" in \
-                     docs/operations.md: {error}"
-                ));
-            }
             _ => return self.transient(error.to_string()),
         }
         // librdkafka has stopped fetching. Say why, by what the log holds now.
@@ -327,9 +378,27 @@ impl PartitionReader {
     }
 }
 
+/// What is wrong with a batch, where something is: by what librdkafka found, or a broker
+/// that looked itself. `known` says that the batch came damaged before.
+fn damage(error: &KafkaError, known: bool) -> Option<&'static str> {
+    match error.rdkafka_error_code()? {
+        Code::BadMessage => Some("a batch does not have its checksum"),
+        // Behind such a batch librdkafka 2.12 goes on at a place that it makes up
+        // (`rd_kafka_buf_skip_to`), and is told that no such offset is there.
+        Code::AutoOffsetReset if known => Some("a batch does not have its checksum"),
+        Code::BadCompression => Some("a batch cannot be unpacked"),
+        Code::NotImplemented => Some("a batch has a format or a codec that is unknown"),
+        Code::MessageSizeTooLarge => Some("a batch has a length that none may have"),
+        Code::InvalidMessage | Code::InvalidMessageSize => {
+            Some("the broker says that it is corrupt")
+        }
+        _ => None,
+    }
+}
+
 impl Drop for PartitionReader {
     fn drop(&mut self) {
-        // The queue first: dropped later, it would silence the next reader's.
+        // The queue first, see `Fetcher::put_in`.
         self.queue = None;
         self.fetcher.close(&self.place);
     }

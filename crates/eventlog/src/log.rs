@@ -84,8 +84,8 @@ impl Log {
     /// Makes the topics that are missing and checks those that are there.
     ///
     /// # Errors
-    /// [`LogError::PartitionCount`], [`LogError::TopicSetting`] or
-    /// [`LogError::BrokerSetting`] for the first promise that would not hold.
+    /// [`LogError::PartitionCount`], [`LogError::TopicSetting`],
+    /// [`LogError::BrokerSetting`] or several of them: every promise that would not hold.
     pub async fn ensure_topics(&self) -> Result<Vec<TopicReport>, LogError> {
         let survey = self.survey_topics(Mend::Missing).await?;
         survey.check()?;
@@ -93,11 +93,10 @@ impl Log {
     }
 
     /// Looks at every topic and at the brokers, and does what `mend` allows. Broken
-    /// promises are told in the survey.
+    /// promises are told in the survey, and missing topics that may not be made.
     ///
     /// # Errors
-    /// [`LogError::TopicMissing`] unless missing topics may be made,
-    /// [`LogError::TooFewBrokers`] when they cannot be.
+    /// [`LogError::TooFewBrokers`] when missing topics cannot be made.
     pub async fn survey_topics(&self, mend: Mend) -> Result<Survey, LogError> {
         admin::survey(self.config(), self.client(), mend).await
     }

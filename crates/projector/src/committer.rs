@@ -30,6 +30,7 @@ pub(crate) use dispatch::Cut;
 use crate::{
     commit::{Batch, Outcome},
     fold::Fold,
+    tempo::Tempo,
 };
 
 /// Partitions that may wait before the next one has to wait to wait.
@@ -103,10 +104,11 @@ impl Committer {
         fold: Arc<F>,
         pool: PgPool,
         cut: Cut,
+        tempo: Tempo,
     ) -> (Self, AbortOnDropHandle<()>) {
         let (queue, queued) = mpsc::channel(QUEUE);
         let grown = Arc::new(Notify::new());
-        let dispatched = dispatch::dispatch(fold, pool, cut, queued, grown.clone());
+        let dispatched = dispatch::dispatch(fold, pool, (cut, tempo), queued, grown.clone());
         let running = AbortOnDropHandle::new(tokio::spawn(dispatched));
         (Self { queue, grown }, running)
     }

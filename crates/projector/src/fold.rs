@@ -3,7 +3,7 @@
 use std::{collections::HashSet, future::Future, marker::PhantomData};
 
 use compline_event::{Recorded, TenantId, Topic};
-use compline_readmodel::{FoldError, Projection, wake};
+use compline_readmodel::{FoldError, Generation, Projection, wake};
 use sqlx::PgConnection;
 
 /// Like [`Projection`], but with a self: an engine has settings and an outbox.
@@ -63,13 +63,19 @@ impl PutOff {
     }
 }
 
-/// A projection as a fold.
+/// One generation of a projection as a fold.
 #[derive(Debug)]
-pub struct ProjectionFold<P>(PhantomData<P>);
+pub struct ProjectionFold<P> {
+    generation: Generation,
+    projection: PhantomData<P>,
+}
 
-impl<P> Default for ProjectionFold<P> {
-    fn default() -> Self {
-        Self(PhantomData)
+impl<P> ProjectionFold<P> {
+    pub fn of(generation: Generation) -> Self {
+        Self {
+            generation,
+            projection: PhantomData,
+        }
     }
 }
 
@@ -107,6 +113,6 @@ impl<P: Projection> Fold for ProjectionFold<P> {
         (rows, tenants): Self::Rows,
     ) -> Result<(), sqlx::Error> {
         P::store(conn, rows).await?;
-        wake::notify(conn, P::NAME, &tenants).await
+        wake::notify(conn, P::NAME, self.generation, &tenants).await
     }
 }

@@ -20,14 +20,20 @@ mod commit;
 mod committer;
 mod culprit;
 mod fold;
+mod generations;
 pub mod metric;
 mod owner;
+mod redrive;
 mod run;
 mod status;
+mod tempo;
 
 pub use fold::{Fold, ProjectionFold, PutOff};
+pub use generations::{Board, Generations, GenerationsConfig, GenerationsError};
+pub use redrive::{RedriveError, RedriveMode, Redriven, redrive};
 pub use run::{Projector, ProjectorConfig, ProjectorError};
 pub use status::{PartitionState, Status};
+pub use tempo::{Activity, Tempo};
 
 /// Which build parked a key.
 pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");

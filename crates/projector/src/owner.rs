@@ -5,14 +5,14 @@
 //!     ▲                                                       │
 //!     ├── Again: back off, forget everything ◀── error, ──────┤
 //!     │                                       another epoch   │
-//!     └ (Halt: stands still until somebody looks) ◀── hole, log cut or made anew
+//!     └ (Halt: stands still until somebody looks) ◀── hole, log cut, damaged or made anew
 //! ```
 
 use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place};
+use compline_readmodel::{Fence, Place, generation, hold};
 use rand::Rng as _;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -30,6 +30,11 @@ use crate::{
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// A record that the log has comes within milliseconds.
+const DOUBTED_AFTER: Duration = Duration::from_secs(3);
+
+/// How often a partition that is held looks whether it still is.
+const HELD_POLL: Duration = Duration::from_millis(50);
 
 /// Bounds of one batch; its transaction must end well within the writer's
 /// statement time-out.
@@ -172,6 +177,13 @@ impl<F: Fold> Owner<F> {
         self.prepare().await?;
         let mut reader = self.open(&fence).await?;
         loop {
+            if fence
+                .held_at
+                .is_some_and(|held_at| held_at <= fence.next_offset)
+            {
+                self.wait_until_let_go(&mut fence).await?;
+                reader.seek(fence.next_offset)?;
+            }
             self.set(PartitionState::Running {
                 next_offset: fence.next_offset,
             });
@@ -181,8 +193,16 @@ impl<F: Fold> Owner<F> {
                 records = reader.next_batch(self.limits.records, self.limits.bytes) => records,
             };
             let records = records.map_err(unreadable)?;
-            let (turn, records, failed) = self.gather(&mut reader, records).await?;
-            if self.commit(turn, &mut fence, records).await? {
+            let (turn, mut records, failed) = self.gather(&mut reader, records).await?;
+            if let Some(held_at) = fence.held_at {
+                records.retain(|record| record.at.offset < held_at);
+            }
+            if records.is_empty() {
+                // Nothing stands between the fence and where it is held.
+                tokio::time::sleep(HELD_POLL).await;
+                self.look_again(&mut fence).await?;
+                reader.seek(fence.next_offset)?;
+            } else if self.commit(turn, &mut fence, records).await? {
                 self.limits = self.limits.doubled(most);
                 self.had_trouble = false;
             } else {
@@ -282,7 +302,8 @@ impl<F: Fold> Owner<F> {
         let mut reader = self.starter.start(topic, partition, before).await?;
         let found = tokio::select! {
             () = self.stop.cancelled() => return Err(End::Stopped),
-            found = reader.next_batch(1, 1) => found?,
+            gone = self.is_gone(before) => return Err(gone?),
+            found = reader.next_batch(1, 1) => found.map_err(unreadable)?,
         };
         if found.first().and_then(Record::event_id) != Some(expected) {
             let at = RecordId {
@@ -296,6 +317,27 @@ impl<F: Fold> Owner<F> {
             )));
         }
         Ok(reader)
+    }
+
+    /// Comes back when nothing stands at an offset that the log says it has: a reader
+    /// would wait there for what comes next, which at the log's end may be long.
+    async fn is_gone(&self, offset: Offset) -> Result<End, End> {
+        tokio::time::sleep(DOUBTED_AFTER).await;
+        let Place {
+            topic, partition, ..
+        } = self.place;
+        let mut replay = self.log.replay(topic, partition, offset, offset.next())?;
+        if replay.next_batch().await.map_err(unreadable)?.is_some() {
+            return Ok(End::Again("the log is slow".to_owned()));
+        }
+        let at = RecordId {
+            topic,
+            partition,
+            offset,
+        };
+        Ok(End::Halt(format!(
+            "the record at {at}, which was applied last, is not there any more: it was cut out of the log"
+        )))
     }
 
     /// `false` when the fence was lost.
@@ -332,20 +374,49 @@ impl<F: Fold> Owner<F> {
         }
     }
 
+    /// Stands still at the fence for as long as somebody holds it there.
+    async fn wait_until_let_go(&self, fence: &mut Fence) -> Result<(), End> {
+        let at = fence.next_offset;
+        self.set(PartitionState::Held { at });
+        while fence.held_at.is_some_and(|held_at| held_at <= at) {
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(End::Stopped),
+                () = tokio::time::sleep(HELD_POLL) => {}
+            }
+            let mut conn = self.pool.acquire().await?;
+            hold::release_left_over(&mut conn, &self.place).await?;
+            drop(conn);
+            self.look_again(fence).await?;
+        }
+        Ok(())
+    }
+
     /// The table of `readmodel::checkpoint`, from its second row on.
     async fn look_again(&self, fence: &mut Fence) -> Result<(), End> {
         let mut conn = self.pool.acquire().await?;
         let Some(row) = Fence::look(&mut conn, &self.place).await? else {
-            return Err(End::Halt("the checkpoint row is gone".to_owned()));
+            let Place {
+                projection,
+                generation,
+                ..
+            } = &self.place;
+            return Err(
+                match generation::is_dropped(&mut conn, projection, *generation).await? {
+                    true => End::Stopped,
+                    false => End::Halt("the checkpoint row is gone".to_owned()),
+                },
+            );
         };
         if row.epoch != fence.epoch {
             return Err(End::Again(
                 "another owner has claimed the partition".to_owned(),
             ));
         }
-        tracing::warn!(projection = self.fold.name(), topic = %self.place.topic,
-            partition = %self.place.partition, from = %fence.next_offset, to = %row.next_offset,
-            "the checkpoint is not where it was left, going on from there");
+        if row.next_offset != fence.next_offset {
+            tracing::warn!(projection = self.fold.name(), topic = %self.place.topic,
+                partition = %self.place.partition, from = %fence.next_offset, to = %row.next_offset,
+                "the checkpoint is not where it was left, going on from there");
+        }
         *fence = row;
         Ok(())
     }
@@ -363,7 +434,7 @@ fn bytes_of(records: &[Record]) -> usize {
 fn unreadable(error: ReadError) -> End {
     match error {
         ReadError::Revoked { .. } => End::Stopped,
-        ReadError::OutOfRange { .. } => End::Halt(error.to_string()),
+        ReadError::OutOfRange { .. } | ReadError::Damaged { .. } => End::Halt(error.to_string()),
         ReadError::Transient { .. } => error.into(),
     }
 }

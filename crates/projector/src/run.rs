@@ -18,6 +18,7 @@ use crate::{
     fold::Fold,
     owner::{BatchLimits, Owner},
     status::{PartitionState, Status},
+    tempo::Tempo,
 };
 
 /// How many starts may wait for the consumer.
@@ -47,6 +48,8 @@ pub struct ProjectorConfig {
     /// Least time between the starts of two transactions that are not full: what
     /// comes meanwhile shares the next one.
     pub pace: Duration,
+    /// Whether it leaves room for others.
+    pub tempo: Tempo,
     pub consumer: ConsumerConfig,
 }
 
@@ -60,6 +63,7 @@ impl ProjectorConfig {
             batch_bytes: 16 * 1024 * 1024,
             transactions: 4,
             pace: PACE,
+            tempo: Tempo::default(),
             consumer: ConsumerConfig::default(),
         }
     }
@@ -125,9 +129,10 @@ impl<F: Fold> Projector<F> {
             Cut {
                 records: self.config.batch_records,
                 bytes: self.config.batch_bytes,
-                at_once: self.config.transactions,
+                at_once: self.config.tempo.at_once(self.config.transactions),
                 pace: self.config.pace,
             },
+            self.config.tempo.clone(),
         );
         let mut owners = Owners {
             projector: &self,

@@ -13,6 +13,10 @@ pub enum PartitionState {
     Running {
         next_offset: Offset,
     },
+    /// It must not go beyond this, for a generation is being compared.
+    Held {
+        at: Offset,
+    },
     /// What it has read must not be applied before something else is.
     Waiting {
         reason: String,

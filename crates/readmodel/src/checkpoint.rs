@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `next_offset` and `epoch` as remembered | ours | goes on |
 //! | same epoch, other `next_offset` | Postgres lost its tail, or a COMMIT's answer was lost | seeks to what the row says |
+//! | same epoch, same `next_offset`, `held_at` before the batch's end | somebody compares generations | goes up to it and waits |
 //! | other epoch, group still assigns us | another owner was here, perhaps a late one | claims again after a back-off |
 //! | other epoch, group took it away | the partition is another's | drops it |
 
@@ -67,6 +68,8 @@ pub struct Fence {
     /// Of the record before `next_offset`; absent at the start, and where that
     /// record had none that could be read.
     pub last_event_id: Option<EventId>,
+    /// Not beyond this, see [`crate::hold`].
+    pub held_at: Option<Offset>,
 }
 
 /// What became of the attempt to move.
@@ -92,7 +95,7 @@ impl Fence {
         let row = sqlx::query!(
             "UPDATE compline.checkpoint SET epoch = epoch + 1
              WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4
-             RETURNING epoch, next_offset, last_event_id",
+             RETURNING epoch, next_offset, last_event_id, held_at",
             place.projection,
             place.generation,
             place.topic.as_str(),
@@ -106,6 +109,7 @@ impl Fence {
             epoch: Epoch(row.epoch),
             next_offset: Offset(row.next_offset),
             last_event_id: row.last_event_id.map(EventId::new),
+            held_at: row.held_at.map(Offset),
         }))
     }
 
@@ -115,7 +119,7 @@ impl Fence {
         place: &Place,
     ) -> Result<Option<Fence>, sqlx::Error> {
         let row = sqlx::query!(
-            "SELECT epoch, next_offset, last_event_id FROM compline.checkpoint
+            "SELECT epoch, next_offset, last_event_id, held_at FROM compline.checkpoint
              WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4",
             place.projection,
             place.generation,
@@ -129,6 +133,7 @@ impl Fence {
             epoch: Epoch(row.epoch),
             next_offset: Offset(row.next_offset),
             last_event_id: row.last_event_id.map(EventId::new),
+            held_at: row.held_at.map(Offset),
         }))
     }
 }
@@ -157,13 +162,23 @@ pub async fn advance(conn: &mut PgConnection, moves: &[Move<'_>]) -> Result<Adva
         epochs.push(each.fence.epoch.0);
     }
     let done = sqlx::query!(
-        "UPDATE compline.checkpoint
+        // Locked in one order, as whoever holds several of them does.
+        "WITH locked AS (
+             SELECT topic, partition FROM compline.checkpoint
+             WHERE projection = $1 AND generation = $2
+               AND (topic, partition) IN (SELECT * FROM UNNEST($3::text[], $4::int[]))
+             ORDER BY topic, partition FOR NO KEY UPDATE
+         )
+         UPDATE compline.checkpoint
          SET next_offset = moved.next_offset, last_event_id = moved.last_event_id
          FROM UNNEST($3::text[], $4::int[], $5::bigint[], $6::uuid[], $7::bigint[], $8::bigint[])
-              AS moved (topic, partition, next_offset, last_event_id, from_offset, epoch)
+              AS moved (topic, partition, next_offset, last_event_id, from_offset, epoch),
+              locked
          WHERE projection = $1 AND generation = $2
            AND checkpoint.topic = moved.topic AND checkpoint.partition = moved.partition
-           AND checkpoint.next_offset = moved.from_offset AND checkpoint.epoch = moved.epoch",
+           AND locked.topic = moved.topic AND locked.partition = moved.partition
+           AND checkpoint.next_offset = moved.from_offset AND checkpoint.epoch = moved.epoch
+           AND coalesce(checkpoint.held_at >= moved.next_offset, true)",
         of.projection,
         of.generation,
         &of.topics,

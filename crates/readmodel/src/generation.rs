@@ -1,14 +1,18 @@
 //! One build of one projection's tables, in a schema of its own.
 //!
 //! Checkpoint rows are made here, together with their generation, and nowhere
-//! else: a missing one must never be taken for a beginning.
+//! else: a missing one must never be taken for a beginning. A number is given
+//! once; a generation that was dropped keeps its row.
+
+mod standing;
 
 use compline_event::{Offset, Partition, Topic};
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool,
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection,
     migrate::{MigrateError, Migrator},
 };
 
+pub use self::standing::{Standing, is_dropped, live, standing};
 use crate::{pool::Database, projection::Projection, role::Role};
 
 /// Counts from 1 for each projection.
@@ -35,8 +39,26 @@ pub enum GenerationError {
     },
     #[error("{projection} has no generation yet; run `compline migrate`")]
     Missing { projection: String },
+    #[error(
+        "generation {generation} of {projection} is laid out by migration {found}, and this build \
+         knows {known}: {}",
+        remedy(*.found, *.known)
+    )]
+    OtherLayout {
+        projection: String,
+        generation: Generation,
+        found: i64,
+        known: i64,
+    },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+fn remedy(found: i64, known: i64) -> &'static str {
+    match found > known {
+        true => "a newer build has migrated it, run that one",
+        false => "run `compline migrate` of this build",
+    }
 }
 
 /// What is made for one generation.
@@ -53,9 +75,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The first generation of a projection. A projection's topics are kept
-    /// whole, so it begins at 0.
+    /// The first generation of a projection.
     pub fn first<P: Projection>(partitions_of: impl Fn(Topic) -> u32) -> Self {
+        Self::of::<P>(1, partitions_of)
+    }
+
+    /// A generation of a projection. A projection's topics are kept whole, so it
+    /// begins at 0.
+    pub fn of<P: Projection>(generation: Generation, partitions_of: impl Fn(Topic) -> u32) -> Self {
         let starts = P::TOPICS
             .iter()
             .flat_map(|topic| partitions(*topic, partitions_of(*topic)))
@@ -63,8 +90,8 @@ impl Plan {
             .collect();
         Self {
             projection: P::NAME.to_owned(),
-            generation: 1,
-            schema: schema_name(P::NAME, 1),
+            generation,
+            schema: schema_name(P::NAME, generation),
             migrator: P::migrator(),
             writer: Role::Projector,
             starts,
@@ -88,6 +115,31 @@ pub fn schema_name(projection: &str, generation: Generation) -> String {
 /// Makes or updates the protocol's own tables. As the owner.
 pub async fn migrate(database: &Database) -> Result<(), GenerationError> {
     migrate_schema(database, SCHEMA, &sqlx::migrate!()).await
+}
+
+/// The number of the last migration, which names a layout of tables.
+pub fn layout(migrator: &Migrator) -> i64 {
+    let versions = migrator.iter().map(|migration| migration.version);
+    versions.max().unwrap_or_default()
+}
+
+/// Makes the first generation of `P` where there is none, and brings each that
+/// stands to this build's layout. As the owner; safe to repeat.
+pub async fn lay_out<P: Projection>(
+    database: &Database,
+    partitions_of: impl Fn(Topic) -> u32,
+) -> Result<(), GenerationError> {
+    let mut conn = PgConnection::connect_with(&database.options(Role::Owner, SCHEMA)).await?;
+    let standing = standing(&mut conn, P::NAME).await?;
+    conn.close().await?;
+    let generations = match standing.is_empty() {
+        true => vec![1],
+        false => standing.iter().map(|each| each.generation).collect(),
+    };
+    for generation in generations {
+        create(database, &Plan::of::<P>(generation, &partitions_of)).await?;
+    }
+    Ok(())
 }
 
 /// Makes what is missing of `plan`: schema, tables, generation, checkpoints, and
@@ -147,11 +199,13 @@ async fn grant_usage(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::E
 async fn register(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
     let made = sqlx::query!(
-        "INSERT INTO compline.generation (projection, generation, schema_name) VALUES ($1, $2, $3)
+        "INSERT INTO compline.generation (projection, generation, schema_name, layout)
+         VALUES ($1, $2, $3, $4)
          ON CONFLICT DO NOTHING",
         plan.projection,
         plan.generation,
         plan.schema,
+        layout(&plan.migrator),
     )
     .execute(&mut *tx)
     .await?;
@@ -171,6 +225,14 @@ async fn register(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::Erro
         }
     }
     sqlx::query!(
+        "UPDATE compline.generation SET layout = $3 WHERE projection = $1 AND generation = $2",
+        plan.projection,
+        plan.generation,
+        layout(&plan.migrator),
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
         "INSERT INTO compline.pointer (projection, generation) VALUES ($1, $2)
          ON CONFLICT DO NOTHING",
         plan.projection,
@@ -179,17 +241,4 @@ async fn register(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::Erro
     .execute(&mut *tx)
     .await?;
     tx.commit().await
-}
-
-/// The generation that readers read now.
-pub async fn live(pool: &PgPool, projection: &str) -> Result<Generation, GenerationError> {
-    sqlx::query_scalar!(
-        "SELECT generation FROM compline.pointer WHERE projection = $1",
-        projection
-    )
-    .fetch_optional(pool)
-    .await?
-    .ok_or_else(|| GenerationError::Missing {
-        projection: projection.to_owned(),
-    })
 }

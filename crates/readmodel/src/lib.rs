@@ -6,14 +6,17 @@
 //! crate knows nothing of Kafka and of no projection in particular.
 
 pub mod checkpoint;
+pub mod compare;
 pub mod fault;
 pub mod generation;
+pub mod hold;
 pub mod mark;
 pub mod park;
 pub mod pool;
 pub mod projection;
 pub mod read;
 pub mod role;
+pub mod steward;
 pub mod wake;
 
 pub use checkpoint::{Advance, Epoch, Fence, Move, Place};
@@ -24,4 +27,5 @@ pub use pool::Database;
 pub use projection::{FoldError, Projection};
 pub use read::{OnTimeout, ReadError, Reader, Seen, Snapshot, Want};
 pub use role::Role;
+pub use steward::{Steward, StewardError};
 pub use wake::{Wake, Wakes};

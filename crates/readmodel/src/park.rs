@@ -3,6 +3,8 @@
 //! The list in Postgres is the truth: a parked key's later records join it in the
 //! transaction of their batch, so that a redrive has them all, in order.
 
+pub mod desk;
+
 use std::collections::HashSet;
 
 use compline_event::{EventId, Offset, TenantId};
@@ -24,6 +26,11 @@ pub struct NewlyParked {
     pub record: ParkedRecord,
     pub tenant: Option<TenantId>,
     pub reason: String,
+}
+
+/// How people are told of a parked key: `topic:key`.
+pub fn key_name(topic: &str, key: &[u8]) -> String {
+    format!("{topic}:{}", String::from_utf8_lossy(key))
 }
 
 /// The keys that are parked at places of one projection's generation, in the

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::{
     fault,
     generation::{Generation, SCHEMA, schema_name},
+    park::key_name,
     pool::Database,
     role::Role,
     wake::Wakes,
@@ -328,7 +329,7 @@ impl Reader {
         Ok(rows
             .into_iter()
             .filter(|row| below(&row.topic, row.partition, row.first_offset).is_some())
-            .map(|row| format!("{}:{}", row.topic, String::from_utf8_lossy(&row.key)))
+            .map(|row| key_name(&row.topic, &row.key))
             .collect())
     }
 }

@@ -11,6 +11,8 @@ use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::generation::Generation;
+
 const CHANNEL: &str = "compline_wake";
 
 /// Postgres takes payloads up to 8000 bytes; a tenant is 36 of them.
@@ -78,13 +80,15 @@ impl Wakes {
 }
 
 /// Tells every listener, when the transaction commits, whose rows it changed.
-/// With no tenant at all it still says that the position moved.
+/// With no tenant at all it still says that the position moved. Of a generation
+/// that nobody reads nothing is told.
 ///
 /// Not for transactions that wait for the disk: Postgres lets only one that
 /// notifies commit at a time.
 pub async fn notify(
     conn: &mut PgConnection,
     projection: &str,
+    generation: Generation,
     tenants: &HashSet<TenantId>,
 ) -> Result<(), sqlx::Error> {
     let mut sorted: Vec<TenantId> = tenants.iter().copied().collect();
@@ -97,12 +101,24 @@ pub async fn notify(
         payloads.push(payload(projection, &[]));
     }
     sqlx::query!(
-        "SELECT pg_notify($1, payload) FROM UNNEST($2::text[]) AS told (payload)",
+        "SELECT pg_notify($1, payload)
+         FROM UNNEST($2::text[]) AS told (payload), compline.pointer
+         WHERE projection = $3 AND generation = $4",
         CHANNEL,
         &payloads,
+        projection,
+        generation,
     )
     .fetch_all(conn)
     .await?;
+    Ok(())
+}
+
+/// Tells every listener that anything may have changed.
+pub(crate) async fn notify_all(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
+        .fetch_one(conn)
+        .await?;
     Ok(())
 }
 

@@ -1,26 +1,22 @@
 //! Settings of topics, described and changed. The broker's own are set by who embeds it.
 
+mod alter;
 mod broker;
-
-use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, alter_configs_response,
-    incremental_alter_configs_response,
-};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
-use super::topics::{Refusal, refusal, settled};
-use super::{blocking, text};
+pub(super) use alter::{alter, replace};
+
+use super::text;
+use super::topics::{Refusal, refusal};
 use crate::server::Server;
 use crate::topics::Refused;
-use crate::topics::config::{ConfigError, SETTINGS, TopicConfig};
+use crate::topics::config::SETTINGS;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -125,129 +121,4 @@ fn unknown_resource(kind: i8) -> Refusal {
         ResponseError::InvalidRequest,
         format!("resources of type {kind} have no settings here"),
     )
-}
-
-/// The older way: what is not named goes back to its default.
-pub(super) async fn replace(server: Arc<Server>, ask: AlterConfigsRequest) -> AlterConfigsResponse {
-    let mut responses = Vec::with_capacity(ask.resources.len());
-    for resource in ask.resources {
-        let changes = resource
-            .configs
-            .into_iter()
-            .map(|config| (config.name, config.value))
-            .collect::<Vec<_>>();
-        let change = move |_: &TopicConfig| {
-            let mut config = TopicConfig::default();
-            for (key, value) in &changes {
-                if let Some(value) = value {
-                    config.set(key, value)?;
-                }
-            }
-            Ok(config)
-        };
-        let name = resource.resource_name.clone();
-        let changed = apply(
-            &server,
-            resource.resource_type,
-            name,
-            ask.validate_only,
-            change,
-        )
-        .await;
-        let response = alter_configs_response::AlterConfigsResourceResponse::default()
-            .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name);
-        responses.push(match changed {
-            Ok(()) => response,
-            Err((error, message)) => response
-                .with_error_code(error.code())
-                .with_error_message(Some(text(&message))),
-        });
-    }
-    AlterConfigsResponse::default().with_responses(responses)
-}
-
-/// The newer way (KIP-339): only what is named changes.
-pub(super) async fn alter(
-    server: Arc<Server>,
-    ask: IncrementalAlterConfigsRequest,
-) -> IncrementalAlterConfigsResponse {
-    const SET: i8 = 0;
-    const DELETE: i8 = 1;
-    const APPEND: i8 = 2;
-    const SUBTRACT: i8 = 3;
-    let mut responses = Vec::with_capacity(ask.resources.len());
-    for resource in ask.resources {
-        let changes = resource.configs;
-        let defaults = server.topics.defaults().clone();
-        let change = move |config: &TopicConfig| {
-            let mut config = config.clone();
-            for change in &changes {
-                match (change.config_operation, &change.value) {
-                    (SET, Some(value)) => config.set(&change.name, value)?,
-                    (SET | DELETE, _) => config.unset(&change.name)?,
-                    (APPEND, Some(value)) => config.append(&change.name, value, &defaults)?,
-                    (SUBTRACT, Some(value)) => config.subtract(&change.name, value, &defaults)?,
-                    (_, value) => {
-                        let found = value
-                            .as_ref()
-                            .map(|value| value.to_string())
-                            .unwrap_or_default();
-                        let must = "be set, deleted, appended to or subtracted from";
-                        return Err(ConfigError::Value {
-                            key: change.name.to_string(),
-                            found,
-                            must,
-                        });
-                    }
-                }
-            }
-            Ok(config)
-        };
-        let name = resource.resource_name.clone();
-        let changed = apply(
-            &server,
-            resource.resource_type,
-            name,
-            ask.validate_only,
-            change,
-        )
-        .await;
-        let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default()
-            .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name);
-        responses.push(match changed {
-            Ok(()) => response,
-            Err((error, message)) => response
-                .with_error_code(error.code())
-                .with_error_message(Some(text(&message))),
-        });
-    }
-    IncrementalAlterConfigsResponse::default().with_responses(responses)
-}
-
-async fn apply(
-    server: &Arc<Server>,
-    kind: i8,
-    name: StrBytes,
-    validate_only: bool,
-    change: impl FnOnce(&TopicConfig) -> Result<TopicConfig, ConfigError> + Send + 'static,
-) -> Result<(), Refusal> {
-    match kind {
-        TOPIC => {}
-        BROKER => {
-            let message = "the broker's settings are those of the program that runs it";
-            return Err((ResponseError::InvalidConfig, message.into()));
-        }
-        other => return Err(unknown_resource(other)),
-    }
-    let (server, topic) = (server.clone(), name.clone());
-    let changed = blocking(move || {
-        if !validate_only {
-            return settled(&server, server.topics.configure(&name, change));
-        }
-        let topic = server.topics.find(&name).ok_or(Refused::Unknown)?;
-        change(&topic.config).map(|_| ()).map_err(Refused::Config)
-    });
-    changed.await.map_err(|refused| refusal(&topic, refused))
 }

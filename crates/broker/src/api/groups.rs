@@ -304,8 +304,7 @@ pub(super) fn delete(
     }
     async move {
         for gone in pending {
-            // An edition that was replaced meanwhile holds it as well.
-            let _ = gone.log.synced(gone.until).await;
+            gone.synced().await;
         }
         DeleteGroupsResponse::default().with_results(results)
     }

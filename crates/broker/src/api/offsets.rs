@@ -87,8 +87,7 @@ pub(super) fn commit(
     }
     async move {
         match written {
-            // An edition that was replaced meanwhile holds it as well.
-            Ok(pending) => drop(pending.log.synced(pending.until).await),
+            Ok(pending) => pending.synced().await,
             Err(error) => {
                 let refused = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
                 refused.for_each(|partition| partition.error_code = error.code());
@@ -106,7 +105,7 @@ type Found = Vec<(TopicName, Vec<(i32, Option<Committed>)>)>;
 pub(super) async fn fetch_group(server: &Server, group: &str, wanted: Wanted) -> Found {
     let (committed, pending) = server.coordinator.offsets.of_group(group);
     // What a crash could still take back is not told to anyone.
-    let _ = pending.log.synced(pending.until).await;
+    pending.synced().await;
     let mut by_topic: BTreeMap<String, BTreeMap<i32, Committed>> = BTreeMap::new();
     for (key, committed) in committed {
         by_topic
@@ -240,8 +239,7 @@ pub(super) fn delete(
             Ok(done) => done,
             Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
         };
-        // An edition that was replaced meanwhile holds it as well.
-        let _ = pending.log.synced(pending.until).await;
+        pending.synced().await;
         let topics = ask.topics.into_iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|part| {
                 let number = part.partition_index;

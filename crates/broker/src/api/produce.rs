@@ -8,7 +8,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 
-use super::{BadRequest, Request, blocking, now_ms, text};
+use super::{BadRequest, Request, blocking, changing, now_ms, text};
 use crate::batch::{self, Fault};
 use crate::log::{AppendError, Appended};
 use crate::partition::Partition;
@@ -120,7 +120,7 @@ async fn append(
         // A roll waits for the disk, which is not to be done here. Should another producer fill
         // the new segment before this one gets to it, the append rolls once more by itself.
         let (full, size) = (partition.clone(), bytes.len());
-        let rolled = blocking(move || full.roll_if_full(size, &settings, now)).await;
+        let rolled = changing(server, move || full.roll_if_full(size, &settings, now)).await;
         if let Err(error) = rolled {
             return Err(not_written(server, topic, number, &partition, &error).into());
         }
@@ -162,9 +162,9 @@ fn not_written(
     topic: &Topic,
     number: i32,
     partition: &Arc<Partition>,
-    error: &dyn std::fmt::Display,
+    error: &(dyn std::error::Error + 'static),
 ) -> ResponseError {
-    tracing::error!(%error, topic = %topic.name, partition = number, "a batch could not be written");
+    tracing::error!(error, topic = %topic.name, partition = number, "a batch could not be written");
     // Had it to do with a sync, this finds out and stops the broker.
     server.syncer.enqueue(partition);
     ResponseError::KafkaStorageError

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
-use super::blocking;
+use super::changing;
 use crate::Error;
 use crate::server::Server;
 
@@ -25,12 +25,15 @@ pub(super) async fn init(
         return refuse(ResponseError::TransactionalIdAuthorizationFailed);
     }
     let shared = server.clone();
-    match blocking(move || shared.producer_ids.next()).await {
+    match changing(&server, move || shared.producer_ids.next()).await {
         Ok(id) => InitProducerIdResponse::default()
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(0),
         Err(error) => {
-            tracing::error!(%error, "a producer id could not be made durable");
+            tracing::error!(
+                error = error.with_sources(),
+                "a producer id could not be made durable"
+            );
             if matches!(error, Error::Sync { .. }) {
                 server.syncer.fail(error);
             }

@@ -8,7 +8,7 @@ use kafka_protocol::messages::delete_records_response::{
 };
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
-use super::blocking;
+use super::changing;
 use crate::Error;
 use crate::partition::Partition;
 use crate::server::Server;
@@ -31,8 +31,8 @@ pub(super) async fn delete(
             let deleted = match server.topics.partition(&topic.name, part.partition_index) {
                 Some(_) if compacted => Err(ResponseError::PolicyViolation),
                 Some(log) => {
-                    let server = server.clone();
-                    blocking(move || delete_before(&server, &log, part.offset)).await
+                    let shared = server.clone();
+                    changing(&server, move || delete_before(&shared, &log, part.offset)).await
                 }
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
@@ -57,7 +57,7 @@ fn delete_before(server: &Server, log: &Partition, offset: i64) -> Result<i64, R
         return Err(ResponseError::OffsetOutOfRange);
     }
     log.delete_before(offset).map_err(|error| {
-        tracing::error!(%error, "records could not be deleted");
+        tracing::error!(error = error.with_sources(), "records could not be deleted");
         if matches!(error, Error::Sync { .. }) {
             server.syncer.fail(error);
         }

@@ -1,25 +1,25 @@
 //! Topics made, grown and deleted.
 
+mod create;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::{
-    CreatableTopicConfigs, CreatableTopicResult,
-};
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
+    CreatePartitionsRequest, CreatePartitionsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    TopicName,
 };
 
-use super::{blocking, now_ms, text};
+pub(super) use create::{create, create_default};
+
+use super::{changing, now_ms, text};
 use crate::Error;
 use crate::server::Server;
-use crate::topics::config::{SETTINGS, TopicConfig};
-use crate::topics::{self, Refused, Topic};
+use crate::topics::Refused;
 
 /// Why not, for programs and for people.
 pub(super) type Refusal = (ResponseError, String);
@@ -29,6 +29,10 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
         Refused::Exists => (
             ResponseError::TopicAlreadyExists,
             format!("Topic '{topic}' already exists."),
+        ),
+        Refused::Collides { with } => (
+            ResponseError::InvalidTopicException,
+            format!("Topic '{topic}' collides with existing topic: {with}"),
         ),
         Refused::Unknown => (
             ResponseError::UnknownTopicOrPartition,
@@ -40,9 +44,17 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
         ),
         Refused::Config(error) => (ResponseError::InvalidConfig, error.to_string()),
         Refused::Disk(error) => {
-            tracing::error!(%error, topic, "a topic could not be changed");
+            tracing::error!(
+                error = error.with_sources(),
+                topic,
+                "a topic could not be changed"
+            );
             (ResponseError::KafkaStorageError, error.to_string())
         }
+        Refused::Stopping => (
+            ResponseError::KafkaStorageError,
+            "The broker stops, for a sync failed.".to_owned(),
+        ),
     }
 }
 
@@ -51,141 +63,21 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
 pub(super) fn settled<T>(server: &Server, changed: Result<T, Refused>) -> Result<T, Refused> {
     match changed {
         Err(Refused::Disk(error @ Error::Sync { .. })) => {
-            let what = error.to_string();
+            tracing::error!(
+                error = error.with_sources(),
+                "the topics could not be synced"
+            );
             server.syncer.fail(error);
-            Err(Refused::Disk(Error::Stopped { what }))
+            Err(Refused::Stopping)
         }
         changed => changed,
     }
 }
 
-pub(super) async fn create(server: Arc<Server>, ask: CreateTopicsRequest) -> CreateTopicsResponse {
-    let mut results = Vec::with_capacity(ask.topics.len());
-    for wanted in ask.topics {
-        let result = CreatableTopicResult::default().with_name(wanted.name.clone());
-        let (server, validate_only) = (server.clone(), ask.validate_only);
-        let made = blocking(move || create_one(&server, &wanted, validate_only)).await;
-        results.push(match made {
-            Ok(described) => described.with_name(result.name),
-            Err((error, message)) => result
-                .with_error_code(error.code())
-                .with_error_message(Some(text(&message)))
-                .with_num_partitions(-1)
-                .with_replication_factor(-1),
-        });
-    }
-    CreateTopicsResponse::default().with_topics(results)
-}
-
-fn create_one(
-    server: &Server,
-    wanted: &CreatableTopic,
-    validate_only: bool,
-) -> Result<CreatableTopicResult, Refusal> {
-    let name = topics::TopicName::parse(&wanted.name)
-        .map_err(|bad| (ResponseError::InvalidTopicException, bad.0.to_owned()))?;
-    let node = server.config.node_id;
-    let assigned = i32::try_from(wanted.assignments.len()).unwrap_or(i32::MAX);
-    let partitions = if assigned > 0 {
-        assigned
-    } else {
-        wanted.num_partitions
-    };
-    let on_this_node = wanted
-        .assignments
-        .iter()
-        .all(|part| part.broker_ids.len() == 1 && *part.broker_ids[0] == node);
-    if !on_this_node {
-        let message = format!("partitions can only be assigned to node {node}");
-        return Err((ResponseError::InvalidReplicaAssignment, message));
-    }
-    if assigned == 0 && !matches!(wanted.replication_factor, 1 | -1) {
-        let message = format!(
-            "a replication factor of {} needs more than this one node",
-            wanted.replication_factor
-        );
-        return Err((ResponseError::InvalidReplicationFactor, message));
-    }
-    let mut config = TopicConfig::default();
-    for setting in &wanted.configs {
-        if let Some(value) = &setting.value {
-            config
-                .set(&setting.name, value)
-                .map_err(|error| refusal(&wanted.name, Refused::Config(error)))?;
-        }
-    }
-    let partitions = if partitions == -1 {
-        server.config.topics.partitions
-    } else {
-        partitions
-    };
-    if validate_only {
-        return match server.topics.find(name.as_str()) {
-            Some(_) => Err(refusal(&wanted.name, Refused::Exists)),
-            None if !topics::may_have(partitions) => {
-                Err(refusal(&wanted.name, Refused::Partitions))
-            }
-            None => Ok(describe(server, partitions, &config)),
-        };
-    }
-    let made = server
-        .topics
-        .create(name, partitions, config, now_ms(), |name| {
-            clear_offsets(server, name)
-        });
-    let topic = settled(server, made).map_err(|refused| refusal(&wanted.name, refused))?;
-    tracing::info!(topic = %topic.name, partitions, "a topic was created");
-    Ok(describe(server, partitions, &topic.config).with_topic_id(topic.id))
-}
-
-fn describe(server: &Server, partitions: i32, config: &TopicConfig) -> CreatableTopicResult {
-    let configs = SETTINGS.iter().map(|setting| {
-        let (value, is_set) = config.get(setting, server.topics.defaults());
-        CreatableTopicConfigs::default()
-            .with_name(text(setting.key))
-            .with_value(Some(text(&value)))
-            .with_config_source(if is_set { 1 } else { 5 })
-    });
-    CreatableTopicResult::default()
-        .with_num_partitions(partitions)
-        .with_replication_factor(1)
-        .with_configs(Some(configs.collect()))
-}
-
-/// Offsets of a topic that was deleted are gone for good before there is another one of its name,
-/// even if the deletion was interrupted.
-fn clear_offsets(server: &Server, name: &topics::TopicName) -> Result<(), Error> {
-    let offsets = &server.coordinator.offsets;
-    let cleared = offsets.clear_topic(name.as_str(), now_ms());
-    cleared.map_err(|error| {
-        tracing::error!(%error, topic = %name, "offsets of a deleted topic could not be deleted");
-        let what = error.to_string();
-        if matches!(error, Error::Sync { .. }) {
-            server.syncer.fail(error);
-        }
-        Error::Stopped { what }
-    })
-}
-
-/// A topic that somebody asked about and that is made for it.
-pub(super) async fn create_default(
-    server: Arc<Server>,
-    name: topics::TopicName,
-) -> Result<Arc<Topic>, ResponseError> {
-    let made = blocking(move || {
-        let made =
-            server
-                .topics
-                .create(name.clone(), -1, TopicConfig::default(), now_ms(), |name| {
-                    clear_offsets(&server, name)
-                });
-        let made = match settled(&server, made) {
-            Err(Refused::Exists) => server.topics.find(name.as_str()).ok_or(Refused::Unknown),
-            made => made,
-        };
-        made.map_err(|refused| refusal(name.as_str(), refused).0)
-    });
-    made.await
+/// What stands there more than once.
+pub(super) fn repeated<T: Ord + Clone>(all: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut seen = BTreeSet::new();
+    all.filter(|one| !seen.insert(one.clone())).collect()
 }
 
 pub(super) async fn delete(
@@ -208,7 +100,22 @@ pub(super) async fn delete(
     } else {
         by_either.collect()
     };
+    let twice = repeated(wanted.iter().cloned());
+    for (name, id) in &twice {
+        let what = if name.is_some() { "name" } else { "id" };
+        let why = format!("Duplicate topic {what}.");
+        let result = DeletableTopicResult::default().with_topic_id(*id);
+        results.push(
+            result
+                .with_name(name.clone())
+                .with_error_code(ResponseError::InvalidRequest.code())
+                .with_error_message(Some(text(&why))),
+        );
+    }
     for (name, id) in wanted {
+        if twice.contains(&(name.clone(), id)) {
+            continue;
+        }
         let found = match &name {
             Some(name) => server.topics.find(name),
             None => server.topics.find_id(id),
@@ -230,7 +137,7 @@ pub(super) async fn delete(
             continue;
         };
         let shared = server.clone();
-        let deleted = blocking(move || {
+        let deleted = changing(&server, move || {
             let deleted = settled(&shared, shared.topics.delete(topic.name.as_str()));
             let deleted = deleted.map_err(|refused| refusal(topic.name.as_str(), refused));
             if deleted.is_ok() {
@@ -258,8 +165,7 @@ pub(super) async fn delete(
     }
     async move {
         for gone in pending {
-            // An edition that was replaced meanwhile holds it as well.
-            let _ = gone.log.synced(gone.until).await;
+            gone.synced().await;
         }
         DeleteTopicsResponse::default().with_responses(results)
     }
@@ -270,16 +176,28 @@ pub(super) async fn create_partitions(
     ask: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let mut results = Vec::with_capacity(ask.topics.len());
+    let twice = repeated(ask.topics.iter().map(|topic| topic.name.clone()));
     for wanted in ask.topics {
         let result = CreatePartitionsTopicResult::default().with_name(wanted.name.clone());
-        let (server, validate_only) = (server.clone(), ask.validate_only);
-        let grown = blocking(move || grow(&server, &wanted, validate_only)).await;
+        if twice.contains(&wanted.name) {
+            continue;
+        }
+        let (shared, validate_only) = (server.clone(), ask.validate_only);
+        let grown = changing(&server, move || grow(&shared, &wanted, validate_only)).await;
         results.push(match grown {
             Ok(()) => result,
             Err((error, message)) => result
                 .with_error_code(error.code())
                 .with_error_message(Some(text(&message))),
         });
+    }
+    for name in twice {
+        let result = CreatePartitionsTopicResult::default().with_name(name);
+        results.push(
+            result
+                .with_error_code(ResponseError::InvalidRequest.code())
+                .with_error_message(Some(text("Duplicate topic name."))),
+        );
     }
     CreatePartitionsResponse::default().with_results(results)
 }

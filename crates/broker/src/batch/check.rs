@@ -109,7 +109,7 @@ const UNSOUND: Fault = Fault::Invalid("a record is cut short or cannot be unpack
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CRC_FROM, NewRecord, build};
+    use super::super::{NewRecord, SUM_FROM, build};
     use super::*;
 
     fn sample() -> Vec<u8> {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn resum(batch: &mut [u8]) {
-        let sum = crc32c::crc32c(&batch[CRC_FROM..]);
+        let sum = crc32c::crc32c(&batch[SUM_FROM..]);
         batch[17..21].copy_from_slice(&sum.to_be_bytes());
     }
 

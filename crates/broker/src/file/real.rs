@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use super::{Disk, DiskFile, LockGuard, Mode};
 
@@ -69,6 +70,12 @@ impl Disk for RealDisk {
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn modified_ms(&self) -> io::Result<i64> {
+        let modified = self.0.metadata()?.modified()?;
+        let since = modified.duration_since(UNIX_EPOCH);
+        Ok(since.map_or(0, |since| since.as_millis() as i64))
     }
 
     fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {

@@ -43,14 +43,16 @@ use names::{File, Tree};
 #[derive(Debug, Clone)]
 pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
 struct State {
     tree: Tree,
     fate: Fate,
     fail_syncs: bool,
     /// A sync of a file failed, so that what is written behind may stand behind a hole.
     has_holes: bool,
-    /// What happens while the next sync of a file is under way.
-    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// What happens while a sync of a file is under way, and how many are before that.
+    meanwhile: Option<(u32, Meanwhile)>,
     locked: Arc<AtomicBool>,
 }
 
@@ -177,10 +179,15 @@ impl SimDisk {
         self.state().fate.failed
     }
 
-    /// Has something happen while the next sync of a file is under way: behind what that sync
-    /// makes durable, and before its caller knows.
-    pub(crate) fn during_next_sync(&self, meanwhile: Option<Box<dyn FnOnce() + Send>>) {
-        self.state().meanwhile = meanwhile;
+    /// Has something happen while a sync of a file is under way, the next one after `skipped`:
+    /// behind what that sync makes durable, and before its caller knows.
+    pub(crate) fn during_sync(&self, skipped: u32, meanwhile: Meanwhile) {
+        self.state().meanwhile = Some((skipped, meanwhile));
+    }
+
+    /// There was no such sync.
+    pub(crate) fn forget_meanwhile(&self) {
+        self.state().meanwhile = None;
     }
 
     /// A file as programs see it.
@@ -305,6 +312,10 @@ impl DiskFile for SimFile {
         Ok(self.content().bytes().len() as u64)
     }
 
+    fn modified_ms(&self) -> io::Result<i64> {
+        Ok(self.content().modified_ms())
+    }
+
     fn read_some_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
         let mut state = self.disk.meet(Call::Read)?;
         let content = self.content();
@@ -336,9 +347,13 @@ impl DiskFile for SimFile {
                 return Err(gone());
             }
             let met = state.fate.meet(Call::Sync);
-            (met, state.meanwhile.take(), self.content().written())
+            let due = state.meanwhile.take_if(|(skipped, _)| *skipped == 0);
+            if let Some((skipped, _)) = &mut state.meanwhile {
+                *skipped -= 1;
+            }
+            (met, due, self.content().written())
         };
-        if let Some(meanwhile) = meanwhile {
+        if let Some((_, meanwhile)) = meanwhile {
             meanwhile();
         }
         let mut state = self.disk.state();

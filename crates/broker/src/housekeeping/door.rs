@@ -1,4 +1,4 @@
-//! Keeps housekeeping out of a log that is being closed, and closing out of housekeeping.
+//! Keeps what changes files out of a log that is being closed, and closing out of such work.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{RwLock, RwLockReadGuard};

@@ -35,10 +35,10 @@ pub(super) use border::Border;
 use key_map::KeyMap;
 pub(super) use swap::finish as finish_swaps;
 
-use super::walk::{Batches, Walk};
+use super::walk::{Batches, Walk, next_sound};
 use super::{Closed, Compaction, Log, LogSettings};
 use crate::Error;
-use crate::batch::{self, Header, Records, unpack};
+use crate::batch::{Header, Records, unpack};
 use crate::file::Disk;
 
 /// Keys that one pass can tell apart: 26 MB of memory.
@@ -231,13 +231,13 @@ impl Cleaning {
     ) -> Result<Option<(KeyMap, i64)>, Error> {
         let mut newest = KeyMap::new(most_keys);
         for segment in self.dirty() {
-            if !goes_on() {
-                return Ok(None);
-            }
             let mut batches = Batches::new(&*segment.file, segment.size);
             loop {
+                if !goes_on() {
+                    return Ok(None);
+                }
                 let at = batches.position();
-                let Some((header, batch)) = next_sound(segment, &mut batches)? else {
+                let Some((header, batch)) = next_sound(&segment.path, &mut batches)? else {
                     break;
                 };
                 if header.next_offset() <= self.dirty_from {
@@ -297,21 +297,6 @@ impl Cleaning {
             rest = others;
         }
         groups
-    }
-}
-
-/// The next batch, or an error if what is there is not the batch that was written.
-fn next_sound<'a>(
-    segment: &Closed,
-    batches: &'a mut Batches<'_>,
-) -> Result<Option<(Header, &'a [u8])>, Error> {
-    let at = batches.position();
-    match batches.next().map_err(Error::io("read", &segment.path))? {
-        Some((_, batch)) if !batch::sum_is_right(batch) => {
-            Err(Error::corrupt(&segment.path, at, "a damaged batch"))
-        }
-        None if at < segment.size => Err(Error::corrupt(&segment.path, at, "no batch is here")),
-        next => Ok(next),
     }
 }
 

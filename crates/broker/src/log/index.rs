@@ -80,19 +80,22 @@ impl Index {
 
     /// Where to begin looking for an offset.
     pub(crate) fn floor(&self, offset: i64) -> u32 {
-        let after = self
-            .entries
-            .partition_point(|entry| self.base + i64::from(entry.relative) <= offset);
-        after
-            .checked_sub(1)
-            .map_or(0, |at| self.entries[at].position)
+        self.last(|entry| self.base + i64::from(entry.relative) <= offset)
     }
 
     /// Where to begin looking for the first timestamp that is not before `timestamp`.
     pub(crate) fn floor_by_time(&self, timestamp: i64) -> u32 {
-        let after = self
-            .entries
-            .partition_point(|entry| entry.newest_before < timestamp);
+        self.last(|entry| entry.newest_before < timestamp)
+    }
+
+    /// Where some batch begins, not far before `position` or there.
+    pub(crate) fn floor_by_position(&self, position: u64) -> u32 {
+        self.last(|entry| u64::from(entry.position) <= position)
+    }
+
+    /// The position of the last entry for which `before` holds; it holds for a beginning of them.
+    fn last(&self, before: impl Fn(&Entry) -> bool) -> u32 {
+        let after = self.entries.partition_point(before);
         after
             .checked_sub(1)
             .map_or(0, |at| self.entries[at].position)
@@ -195,7 +198,12 @@ impl SavedIndex {
         self.search(|entry| entry.newest_before < timestamp)
     }
 
-    /// The position of the last entry for which `before` holds; it holds for a beginning of them.
+    /// As [`Index::floor_by_position`].
+    pub(crate) fn floor_by_position(&self, position: u64) -> io::Result<u32> {
+        self.search(|entry| u64::from(entry.position) <= position)
+    }
+
+    /// As [`Index::last`].
     fn search(&self, before: impl Fn(&Entry) -> bool) -> io::Result<u32> {
         let mut low = 0;
         let mut high = (self.file.size()? as usize).saturating_sub(FOOTER) / ENTRY;
@@ -259,6 +267,11 @@ mod tests {
         let saved = SavedIndex::open(&disk, path, 100).unwrap();
         for offset in 90..310 {
             assert_eq!(saved.floor(offset).unwrap(), index.floor(offset));
+        }
+        for position in (0..210_000).step_by(500) {
+            let found = index.floor_by_position(position);
+            assert_eq!(saved.floor_by_position(position).unwrap(), found);
+            assert_eq!(u64::from(found), position.min(199_999) / 5_000 * 5_000);
         }
         for time in -200..2100 {
             assert_eq!(

@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::walk::Walk;
 use super::{Closed, Log};
-use crate::batch::{HEADER, Header, Sketches};
-use crate::file::DiskFile;
+use crate::batch::{Header, Sketches};
+use crate::file::{DiskFile, Extent};
 
-/// Reading starts up to this much before what is wanted, because the index is sparse.
+/// Headers are looked at from up to this much before what is wanted, because the index is sparse.
 const LEAD: usize = 8 << 10;
 /// What was written this recently is in the page cache, so that reading it takes no disk.
 const RECENT: u64 = 8 << 20;
@@ -28,7 +28,8 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 enum From {
-    Position(u32),
+    /// Batches begin at both: not far before what is wanted, and not far before its end.
+    Position { first: u32, near_last: u32 },
     /// The index of a closed segment is a file as well.
     Saved(Arc<Closed>),
 }
@@ -45,8 +46,8 @@ pub(crate) struct Found {
 }
 
 impl Log {
-    /// Where to read from `offset` on; `None` at the high watermark.
-    pub(crate) fn locate(&self, offset: i64) -> Result<Option<Place>, OutOfRange> {
+    /// Where to read about `max` bytes from `offset` on; `None` at the high watermark.
+    pub(crate) fn locate(&self, offset: i64, max: usize) -> Result<Option<Place>, OutOfRange> {
         if offset < self.start_offset || offset > self.synced.offset {
             return Err(OutOfRange);
         }
@@ -58,7 +59,7 @@ impl Log {
             .partition_point(|segment| segment.next_offset <= offset);
         Ok(Some(match self.closed.get(at) {
             Some(segment) => self.place_in(segment),
-            None => self.place_in_active(self.active.index.floor(offset)),
+            None => self.place_in_active(self.active.index.floor(offset), max),
         }))
     }
 
@@ -70,7 +71,7 @@ impl Log {
             .filter(|segment| segment.newest >= timestamp);
         let mut places: Vec<_> = closed.map(|segment| self.place_in(segment)).collect();
         if self.active.index.newest() >= timestamp {
-            places.push(self.place_in_active(self.active.index.floor_by_time(timestamp)));
+            places.push(self.place_in_active(self.active.index.floor_by_time(timestamp), 0));
         }
         places
     }
@@ -98,10 +99,14 @@ impl Log {
         }
     }
 
-    fn place_in_active(&self, from: u32) -> Place {
+    fn place_in_active(&self, first: u32, max: usize) -> Place {
+        let most = u64::from(first).saturating_add(max as u64);
         Place {
             file: self.active.file.clone(),
-            from: From::Position(from),
+            from: From::Position {
+                first,
+                near_last: self.active.index.floor_by_position(most),
+            },
             limit: self.synced_in_active(),
             start_offset: self.start_offset,
         }
@@ -121,63 +126,84 @@ impl Place {
     /// Whether reading here is unlikely to wait for the disk.
     pub(crate) fn is_recent(&self) -> bool {
         match &self.from {
-            From::Position(position) => self.limit.saturating_sub(u64::from(*position)) <= RECENT,
+            From::Position { first, .. } => self.limit.saturating_sub(u64::from(*first)) <= RECENT,
             From::Saved(_) => false,
         }
     }
 
     /// Whole batches from the one that holds `offset` on, up to `max` bytes. With `at_least_one`,
     /// the first batch is given even if it is larger.
-    pub(crate) fn read(&self, offset: i64, max: usize, at_least_one: bool) -> io::Result<Bytes> {
-        let mut position = match &self.from {
-            From::Position(position) => u64::from(*position),
-            From::Saved(segment) => u64::from(segment.floor(offset)?),
+    pub(crate) fn find(
+        &self,
+        offset: i64,
+        max: usize,
+        at_least_one: bool,
+    ) -> io::Result<Option<Extent>> {
+        let from = match &self.from {
+            From::Position { first, .. } => *first,
+            From::Saved(segment) => segment.floor(offset)?,
         };
-        let mut wanted = max.saturating_add(LEAD);
-        loop {
-            let mut bytes = self.fill(position, wanted)?;
-            let mut skipped = 0;
-            let first = loop {
-                let Some(header) = Header::parse(&bytes[skipped..]) else {
-                    break None;
-                };
-                if header.next_offset() > offset {
-                    break Some(header);
+        let mut walk = Walk::new(&*self.file, u64::from(from), self.limit).in_steps_of(LEAD);
+        let (position, first) = loop {
+            match walk.next()? {
+                Some((position, header)) if header.next_offset() > offset => {
+                    break (position, header);
                 }
-                skipped += header.size;
-                if skipped >= bytes.len() {
-                    break None;
-                }
-            };
-            let Some(first) = first else {
-                // Every batch seen is before the wanted one; go on behind them.
-                if skipped == 0 || position + skipped as u64 + HEADER as u64 > self.limit {
-                    return Ok(Bytes::new());
-                }
-                position += skipped as u64;
-                continue;
-            };
-            if first.size > max && !at_least_one {
-                return Ok(Bytes::new());
+                Some(_) => {}
+                None => return Ok(None),
             }
-            if first.size > bytes.len() - skipped {
-                if position + (skipped + first.size) as u64 > self.limit {
-                    return Ok(Bytes::new());
-                }
-                position += skipped as u64;
-                wanted = first.size.max(max);
-                continue;
-            }
-            let _ = bytes.split_to(skipped);
-            bytes.truncate(whole_batches(&bytes, max.max(first.size)));
-            return Ok(bytes.freeze());
+        };
+        let behind_first = position + first.size as u64;
+        if behind_first > self.limit || first.size > max && !at_least_one {
+            return Ok(None);
         }
+        let end = self.last_end(behind_first, position.saturating_add(max as u64))?;
+        let size = (end - position) as usize;
+        Ok(Some(self.extent(position, size)))
+    }
+
+    /// Where the last batch ends that ends before `most`, if that is behind `end`.
+    fn last_end(&self, mut end: u64, most: u64) -> io::Result<u64> {
+        if most >= self.limit {
+            return Ok(self.limit);
+        }
+        let near = match &self.from {
+            From::Position { near_last, .. } => *near_last,
+            From::Saved(segment) => segment.floor_by_position(most)?,
+        };
+        if (end..=most).contains(&u64::from(near)) {
+            end = u64::from(near);
+        }
+        let mut walk = Walk::new(&*self.file, end, self.limit).in_steps_of(LEAD);
+        while let Some((position, header)) = walk.next()? {
+            let behind = position + header.size as u64;
+            if behind > most {
+                break;
+            }
+            end = behind;
+        }
+        Ok(end)
+    }
+
+    fn extent(&self, position: u64, size: usize) -> Extent {
+        Extent::new(self.file.clone(), position, size)
+    }
+
+    /// The bytes of what [`Place::find`] finds.
+    pub(crate) fn read(&self, offset: i64, max: usize, at_least_one: bool) -> io::Result<Bytes> {
+        let Some(extent) = self.find(offset, max, at_least_one)? else {
+            return Ok(Bytes::new());
+        };
+        let mut bytes = extent.to_vec()?;
+        // All of them are, unless one rots that was not looked at.
+        bytes.truncate(whole_batches(&bytes));
+        Ok(bytes.into())
     }
 
     /// The first record here that is not older than `timestamp`.
     pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
         let position = match &self.from {
-            From::Position(position) => u64::from(*position),
+            From::Position { first, .. } => u64::from(*first),
             From::Saved(segment) => u64::from(segment.floor_by_time(timestamp)?),
         };
         let mut walk = Walk::new(&*self.file, position, self.limit);
@@ -185,7 +211,7 @@ impl Place {
             if header.max_timestamp < timestamp || header.next_offset() <= self.start_offset {
                 continue;
             }
-            let batch = self.fill(position, header.size)?;
+            let batch = self.extent(position, header.size).to_vec()?;
             for record in Sketches::new(&header, &batch)? {
                 let record = record?;
                 if record.offset >= self.start_offset && record.timestamp >= timestamp {
@@ -208,7 +234,7 @@ impl Place {
             if !may_be_newer || header.records == 0 || header.next_offset() <= self.start_offset {
                 continue;
             }
-            let batch = self.fill(position, header.size)?;
+            let batch = self.extent(position, header.size).to_vec()?;
             for record in Sketches::new(&header, &batch)? {
                 let record = record?;
                 if record.offset >= self.start_offset {
@@ -218,25 +244,16 @@ impl Place {
         }
         Ok(newest)
     }
-
-    fn fill(&self, position: u64, wanted: usize) -> io::Result<BytesMut> {
-        let size = self.limit.saturating_sub(position).min(wanted as u64) as usize;
-        let mut bytes = BytesMut::zeroed(size);
-        let read = self.file.read_at(&mut bytes, position)?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
 }
 
-/// How many bytes of `bytes` are whole batches, at most `max`.
-fn whole_batches(bytes: &[u8], max: usize) -> usize {
+/// How many bytes of `bytes` are whole batches.
+fn whole_batches(bytes: &[u8]) -> usize {
     let mut end = 0;
     while let Some(header) = Header::parse(&bytes[end..]) {
-        let next = end + header.size;
-        if next > bytes.len() || next > max {
+        if end + header.size > bytes.len() {
             break;
         }
-        end = next;
+        end += header.size;
     }
     end
 }

@@ -16,12 +16,16 @@ use std::sync::Arc;
 use super::cleaner::{self, Border};
 use super::index::{Index, Summary};
 use super::producers::Producers;
-use super::scan::{Holes, scan, sound_batch_after};
-use super::walk::Walk;
+use super::scan::{Holes, scan};
+use super::search::sound_batch;
+use super::walk::{Batches, next_sound};
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, Mode};
 use crate::guard::{self, Guard};
+
+/// Farther than that no two batches of a segment are apart.
+pub(crate) const FARTHEST: i64 = u32::MAX as i64;
 
 /// Opens the log in `folder`, or begins one in an empty folder. `clean` says that the broker was
 /// stopped in order, so that the last segment need not be read again.
@@ -135,14 +139,17 @@ fn assemble(
         synced,
         broken: false,
         sync_failed: false,
+        is_rolling: false,
     }
 }
 
 fn refuse_gap(folder: &Path, expected: Option<i64>, base: i64) -> Result<(), Error> {
     match expected {
         Some(expected) if expected != base => {
-            let what =
-                format!("it begins at offset {base}, the segment before it ends at {expected}");
+            let what = format!(
+                "it begins at offset {base}, the segment before it ends at {expected}: records are \
+                 missing between the two, or this file is not of this log"
+            );
             Err(Error::corrupt(&segment_path(folder, base), 0, what))
         }
         _ => Ok(()),
@@ -254,7 +261,9 @@ fn open_active(
         return Err(Error::corrupt(&path, end, what));
     }
     if let Some(bad) = scan.bad {
-        let follows = sound_batch_after(&*file, &path, bad, size, scan.next_offset)?;
+        let near = scan.next_offset..scan.next_offset.saturating_add(FARTHEST);
+        let follows =
+            sound_batch(&*file, bad + 1..size, &near).map_err(Error::io("read", &path))?;
         if let Some(sound) = follows.filter(|_| guard::holds(Guard::SoundBatchesFollow)) {
             let what = format!("a damaged batch, but a sound one follows at byte {sound}");
             return Err(Error::corrupt(&path, bad, what));
@@ -313,7 +322,8 @@ fn write_again(disk: &dyn Disk, path: &Path, part: std::ops::Range<u64>) -> Resu
     Ok(())
 }
 
-/// Producer state: the newest snapshot, and every batch behind it.
+/// Producer state: the newest snapshot, and every batch behind it. One that cannot be read may be
+/// of a producer whose next repetition would then be taken for something new, so it is refused.
 fn open_producers(
     disk: &Arc<dyn Disk>,
     folder: &Path,
@@ -337,20 +347,17 @@ fn open_producers(
         }
     }
     let full = closed.iter().map(|segment| {
-        (
-            &segment.file,
-            &segment.path,
-            segment.next_offset,
-            segment.size,
-        )
+        let part = (&segment.file, &segment.path, segment.size);
+        (part, segment.next_offset)
     });
-    let last = (&active.file, &active.path, active.next_offset, active.size);
-    for (file, path, _, size) in full
-        .chain([last])
-        .filter(|(_, _, next_offset, _)| *next_offset > known)
-    {
-        let mut walk = Walk::new(&**file, 0, size);
-        while let Some((_, header)) = walk.next().map_err(Error::io("read", path))? {
+    let last = (
+        (&active.file, &active.path, active.size),
+        active.next_offset,
+    );
+    let unknown = full.chain([last]).filter(|(_, end)| *end > known);
+    for ((file, path, size), _) in unknown {
+        let mut batches = Batches::new(&**file, size);
+        while let Some((header, _)) = next_sound(path, &mut batches)? {
             if header.base_offset >= known {
                 producers.note(&header, now_ms);
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::index::Index;
 use super::walk::Batches;
 use crate::Error;
-use crate::batch::{self, HEADER, Header};
+use crate::batch;
 use crate::file::DiskFile;
 
 /// What a segment was found to hold.
@@ -53,29 +53,4 @@ pub(super) fn scan(
     }
     scan.bad = Some(batches.position()).filter(|end| *end < size);
     Ok(scan)
-}
-
-/// Looks for a whole batch behind a bad one, byte by byte.
-pub(super) fn sound_batch_after(
-    file: &dyn DiskFile,
-    path: &Path,
-    bad: u64,
-    size: u64,
-    expected: i64,
-) -> Result<Option<u64>, Error> {
-    let mut tail = vec![0; (size - bad) as usize];
-    let read = file
-        .read_at(&mut tail, bad)
-        .map_err(Error::io("read", path))?;
-    tail.truncate(read);
-    let found = (1..=tail.len().saturating_sub(HEADER)).find(|at| {
-        let Some(header) = Header::parse(&tail[*at..]) else {
-            return false;
-        };
-        let near = (expected..expected + i64::from(u32::MAX)).contains(&header.base_offset);
-        near && tail
-            .get(*at..at + header.size)
-            .is_some_and(batch::sum_is_right)
-    });
-    Ok(found.map(|at| bad + at as u64))
 }

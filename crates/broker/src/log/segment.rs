@@ -25,7 +25,7 @@ pub(crate) struct Closed {
 
 /// The segment that is written.
 #[derive(Debug)]
-pub(super) struct Active {
+pub(crate) struct Active {
     pub(super) base: i64,
     pub(super) next_offset: i64,
     pub(super) size: u64,
@@ -89,6 +89,23 @@ impl Closed {
         }
     }
 
+    /// The same segment, in another folder.
+    pub(super) fn moved_to(&self, folder: &Path) -> Closed {
+        let summary = Summary {
+            next_offset: self.next_offset,
+            newest: self.newest,
+            size: self.size,
+        };
+        let path = segment_path(folder, self.base);
+        Closed::new(
+            self.base,
+            summary,
+            self.file.clone(),
+            path,
+            self.disk.clone(),
+        )
+    }
+
     /// Where to begin looking for an offset.
     pub(super) fn floor(&self, offset: i64) -> io::Result<u32> {
         self.search(|index| index.floor(offset))
@@ -97,6 +114,11 @@ impl Closed {
     /// Where to begin looking for the first timestamp that is not before `timestamp`.
     pub(super) fn floor_by_time(&self, timestamp: i64) -> io::Result<u32> {
         self.search(|index| index.floor_by_time(timestamp))
+    }
+
+    /// Where some batch begins, not far before `position` or there.
+    pub(super) fn floor_by_position(&self, position: u64) -> io::Result<u32> {
+        self.search(|index| index.floor_by_position(position))
     }
 
     /// Readers that hold a segment whose files went away look for everything from its beginning.

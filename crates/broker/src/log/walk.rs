@@ -1,8 +1,10 @@
 //! From batch to batch through a segment: headers alone, or whole batches.
 
 use std::io;
+use std::path::Path;
 
-use crate::batch::{HEADER, Header};
+use crate::Error;
+use crate::batch::{self, HEADER, Header};
 use crate::file::DiskFile;
 
 const HEADERS_CHUNK: usize = 64 << 10;
@@ -14,6 +16,7 @@ pub(crate) struct Walk<'a> {
     file: &'a dyn DiskFile,
     position: u64,
     limit: u64,
+    step: usize,
     chunk: Vec<u8>,
     chunk_at: u64,
 }
@@ -25,9 +28,16 @@ impl<'a> Walk<'a> {
             file,
             position,
             limit,
+            step: HEADERS_CHUNK,
             chunk: Vec::new(),
             chunk_at: 0,
         }
+    }
+
+    /// For a walk that ends soon: reads no more than so many bytes at once.
+    pub(crate) fn in_steps_of(mut self, bytes: usize) -> Self {
+        self.step = bytes;
+        self
     }
 
     /// The next batch and where it begins; `None` at the limit, or where no batch is.
@@ -38,7 +48,7 @@ impl<'a> Walk<'a> {
         let inside = self.position >= self.chunk_at
             && self.position + HEADER as u64 <= self.chunk_at + self.chunk.len() as u64;
         if !inside {
-            let wanted = (self.limit - self.position).min(HEADERS_CHUNK as u64) as usize;
+            let wanted = (self.limit - self.position).min(self.step as u64) as usize;
             self.chunk.resize(wanted, 0);
             let read = self.file.read_at(&mut self.chunk, self.position)?;
             self.chunk.truncate(read);
@@ -115,5 +125,20 @@ impl<'a> Batches<'a> {
         let read = self.file.read_at(&mut self.chunk, self.position)?;
         self.chunk.truncate(read);
         Ok(read >= wanted)
+    }
+}
+
+/// The next batch, or an error if what is there is not the batch that was written.
+pub(super) fn next_sound<'a>(
+    path: &Path,
+    batches: &'a mut Batches<'_>,
+) -> Result<Option<(Header, &'a [u8])>, Error> {
+    let (at, limit) = (batches.position(), batches.limit);
+    match batches.next().map_err(Error::io("read", path))? {
+        Some((_, batch)) if !batch::sum_is_right(batch) => {
+            Err(Error::corrupt(path, at, "a damaged batch"))
+        }
+        None if at < limit => Err(Error::corrupt(path, at, "no batch is here")),
+        next => Ok(next),
     }
 }

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Entry;
 use super::entry::{Committed, Key};
 use crate::batch::{self, HEADER, Header, NewRecord, Records};
-use crate::file::Disk;
+use crate::file::{self, Disk};
 use crate::log::{AppendError, LogSettings};
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
 
 const SETTINGS: LogSettings = LogSettings {
-    segment_bytes: 64 << 20,
+    // Compaction comes first, so that nobody who commits waits for a roll.
+    segment_bytes: 1 << 30,
     segment_ms: i64::MAX,
     deletes: false,
     retention_ms: -1,
@@ -21,8 +23,8 @@ const SETTINGS: LogSettings = LogSettings {
     compaction: None,
     append_time: false,
 };
-/// Records of one batch when an edition is written.
-const BATCH: usize = 1_000;
+/// Bytes that are read at once.
+const AT_ONCE: usize = 1 << 20;
 
 pub(super) struct Editions<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
@@ -40,11 +42,13 @@ impl Editions<'_> {
             .filter_map(|name| name.parse::<u64>().ok())
             .max();
         let kept = newest.map(|edition| edition.to_string());
-        for name in names.iter().filter(|name| Some(*name) != kept.as_ref()) {
+        let is_ours = |name: &&String| name.trim_end_matches(".new").parse::<u64>().is_ok();
+        let others = names.iter().filter(|name| Some(*name) != kept.as_ref());
+        for name in others.filter(is_ours) {
             self.remove_folder(&folder.join(name))?;
         }
         let edition = newest.unwrap_or(0);
-        let current = folder.join(edition.to_string());
+        let current = self.current(edition);
         self.disk
             .create_dir(&current)
             .map_err(Error::io("create", &current))?;
@@ -55,61 +59,41 @@ impl Editions<'_> {
         Ok((edition, log))
     }
 
-    /// Writes what still counts as a new edition, durably.
-    pub(super) fn write(
-        &self,
-        edition: u64,
-        by_key: &BTreeMap<Key, Committed>,
-        now_ms: i64,
-    ) -> Result<Partition, Error> {
-        let aside = self.folder.join(format!("{edition}.new"));
+    /// Begins one beside the others, which no start takes for one.
+    pub(super) fn begin_aside(&self, edition: u64, now_ms: i64) -> Result<Partition, Error> {
+        let aside = self.aside(edition);
         self.remove_folder(&aside)?;
-        if let Err(error) = self.write_aside(&aside, by_key, now_ms) {
-            // It may be the disk that is full.
-            let _ = self.remove_folder(&aside);
-            return Err(error);
-        }
-        let current = self.folder.join(edition.to_string());
         self.disk
-            .rename(&aside, &current)
-            .map_err(Error::io("name", &current))?;
-        // The next start takes the edition of this name. If it cannot be gone on with, commits
-        // would go to one that is then removed: so whatever fails from here on stops the broker.
-        let unsure = |source| Error::Sync {
-            path: current.clone(),
-            source,
-        };
-        self.disk.sync_dir(self.folder).map_err(unsure)?;
-        Partition::open(self.disk, &current, self.mode, true, now_ms)
-            .map_err(|error| unsure(io::Error::other(error)))
+            .create_dir(&aside)
+            .map_err(Error::io("create", &aside))?;
+        Partition::open(self.disk, &aside, self.mode, false, now_ms)
     }
 
-    fn write_aside(
-        &self,
-        aside: &Path,
-        by_key: &BTreeMap<Key, Committed>,
-        now_ms: i64,
-    ) -> Result<(), Error> {
+    /// Makes it the one that the next start takes.
+    pub(super) fn name(&self, edition: u64, log: &Partition) -> Result<(), Error> {
+        let current = self.current(edition);
         self.disk
-            .create_dir(aside)
-            .map_err(Error::io("create", aside))?;
-        let log = Partition::open(self.disk, aside, self.mode, false, now_ms)?;
-        let entries: Vec<_> = by_key
-            .iter()
-            .map(|(key, committed)| (key.clone(), Some(committed.clone())))
-            .collect();
-        for part in entries.chunks(BATCH) {
-            append(&log, part, now_ms).map_err(|error| Error::Io {
-                doing: "write",
-                path: aside.to_owned(),
-                source: io::Error::other(format!("{error:?}")),
-            })?;
-        }
-        log.close()
+            .rename(&self.aside(edition), &current)
+            .map_err(Error::io("name", &current))?;
+        file::sync_names(&**self.disk, self.folder)?;
+        log.moved_to(&current);
+        Ok(())
+    }
+
+    pub(super) fn discard_aside(&self, edition: u64) -> Result<(), Error> {
+        self.remove_folder(&self.aside(edition))
+    }
+
+    fn current(&self, edition: u64) -> PathBuf {
+        self.folder.join(edition.to_string())
+    }
+
+    fn aside(&self, edition: u64) -> PathBuf {
+        self.folder.join(format!("{edition}.new"))
     }
 
     pub(super) fn remove(&self, edition: u64) -> Result<(), Error> {
-        self.remove_folder(&self.folder.join(edition.to_string()))
+        self.remove_folder(&self.current(edition))
     }
 
     /// One that may be missing.
@@ -123,11 +107,7 @@ impl Editions<'_> {
     }
 }
 
-pub(super) fn append(
-    log: &Partition,
-    entries: &[(Key, Option<Committed>)],
-    now_ms: i64,
-) -> Result<(), AppendError> {
+pub(super) fn append(log: &Partition, entries: &[Entry], now_ms: i64) -> Result<(), Error> {
     let encoded: Vec<_> = entries
         .iter()
         .map(|(key, committed)| (key.encode(), committed.as_ref().map(Committed::encode)))
@@ -141,24 +121,30 @@ pub(super) fn append(
         .collect();
     let batch = batch::build(&records, now_ms);
     let header = Header::parse(&batch).expect("a batch that was just built has a header");
-    log.append(&batch, header, &SETTINGS, now_ms)?;
-    Ok(())
+    match log.append(&batch, header, &SETTINGS, now_ms) {
+        Ok(_) => Ok(()),
+        Err(AppendError::Disk(error)) => Err(error),
+        Err(AppendError::OutOfOrder | AppendError::Fenced) => {
+            unreachable!("the broker's own batches have no producer")
+        }
+    }
 }
 
 /// Reads the whole log into a map.
 pub(super) fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Error> {
     let mut by_key = BTreeMap::new();
     let mut offset = log.log().start_offset();
-    let io = |error| Error::io("read", log.folder())(error);
+    let folder = log.folder();
+    let io = |error| Error::io("read", &folder)(error);
     loop {
-        let Ok(Some(place)) = log.log().locate(offset) else {
+        let Ok(Some(place)) = log.log().locate(offset, AT_ONCE) else {
             return Ok(by_key);
         };
-        let bytes = place.read(offset, 1 << 20, true).map_err(io)?;
+        let bytes = place.read(offset, AT_ONCE, true).map_err(io)?;
         let mut rest = &bytes[..];
         if rest.is_empty() {
             return Err(Error::corrupt(
-                log.folder(),
+                &folder,
                 0,
                 format!("nothing can be read at offset {offset}"),
             ));

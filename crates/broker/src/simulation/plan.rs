@@ -19,6 +19,7 @@ pub(super) enum Step {
     SyncMarks,
     Tidy,
     Compact,
+    CompactOffsets,
     Fetch,
     ListOffsets,
     DeleteRecords,
@@ -45,7 +46,7 @@ pub(super) enum Step {
 }
 
 /// How often each is done, if it is done at all.
-const WEIGHTS: [(Step, u32); 31] = [
+const WEIGHTS: [(Step, u32); 32] = [
     (Step::Produce, 24),
     (Step::ProducePlain, 8),
     (Step::RepeatAbandoned, 2),
@@ -68,6 +69,7 @@ const WEIGHTS: [(Step, u32); 31] = [
     (Step::Heartbeat, 2),
     (Step::Leave, 1),
     (Step::Tick, 3),
+    (Step::CompactOffsets, 2),
     (Step::Day, 1),
     (Step::Audit, 2),
     (Step::FillDisk, 1),
@@ -142,6 +144,11 @@ impl Plan {
             lost_answers,
             faults,
         }
+    }
+
+    /// Has a step come often.
+    pub(super) fn favour(&mut self, step: Step) {
+        self.weights.push((step, 5));
     }
 
     pub(super) fn next(&self, rng: &mut StdRng) -> Step {

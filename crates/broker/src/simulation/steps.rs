@@ -29,6 +29,7 @@ impl World {
             Step::SyncMeanwhile => self.sync_meanwhile(),
             Step::SyncMarks => drop(self.keep(housekeeping::sync_marks)?),
             Step::Tidy => self.tidy()?,
+            Step::CompactOffsets => self.compact_offsets_meanwhile()?,
             Step::Compact => {
                 if self.rng.random_ratio(self.plan.interrupted_compactions, 4) {
                     let calls = self.rng.random_range(0..40);
@@ -111,6 +112,28 @@ impl World {
             Step::Commit,
             Step::FetchOffsets,
         ];
+        self.meanwhile(&steps, 0, Self::sync);
+    }
+
+    /// Nobody who commits or asks waits while the offsets' log is made smaller.
+    fn compact_offsets_meanwhile(&mut self) -> Checked {
+        let steps = [
+            Step::Commit,
+            Step::Commit,
+            Step::FetchOffsets,
+            Step::ForgetOffsets,
+            Step::Heartbeat,
+        ];
+        let skipped = self.rng.random_range(0..4);
+        let mut kept = Ok(true);
+        self.meanwhile(&steps, skipped, |world| {
+            kept = world.keep(|server| housekeeping::compact_offsets(server, now_ms()));
+        });
+        kept.map(drop)
+    }
+
+    /// Has some of `steps` happen during a sync of what `work` does.
+    fn meanwhile(&mut self, steps: &[Step], skipped: u32, work: impl FnOnce(&mut World)) {
         // Together, so that a second one of the same kind does not know of the first.
         let count = self.rng.random_range(1..4);
         let chosen: Vec<_> = steps
@@ -128,14 +151,15 @@ impl World {
         let asks = Arc::new(Mutex::new(asks));
         let (server, net, disk) = (self.server(), self.net.clone(), self.disk.clone());
         let taken = asks.clone();
-        self.disk.during_next_sync(Some(Box::new(move || {
+        let send = move || {
             for ask in std::mem::take(&mut *taken.lock().unwrap()) {
                 net.send(&server, ask);
                 net.collect(&disk);
             }
-        })));
-        self.sync();
-        self.disk.during_next_sync(None);
+        };
+        self.disk.during_sync(skipped, Box::new(send));
+        work(self);
+        self.disk.forget_meanwhile();
         // There was no sync.
         let left = std::mem::take(&mut *asks.lock().unwrap());
         left.into_iter().for_each(|ask| self.send(ask));

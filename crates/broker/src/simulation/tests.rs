@@ -7,8 +7,8 @@ use crate::guard::Guard;
 
 /// Seeds of the short form.
 const SEEDS: u64 = 1_000;
-/// Seeds within which a guard must be missed. Each is missed much earlier.
-const SEEDS_WITHOUT_A_GUARD: u64 = 2_000;
+/// Seeds within which a guard must be missed. Each is missed earlier.
+const SEEDS_WITHOUT_A_GUARD: u64 = 4_000;
 
 fn setting(key: &str) -> Option<u64> {
     std::env::var(key).ok()?.parse().ok()

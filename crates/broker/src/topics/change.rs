@@ -26,13 +26,8 @@ impl Topics {
         } else {
             partitions
         };
-        if !may_have(partitions) {
-            return Err(Refused::Partitions);
-        }
         let _change = self.changing.lock().expect("no holder panics");
-        if self.find(name.as_str()).is_some() {
-            return Err(Refused::Exists);
-        }
+        self.may_create(&name, partitions)?;
         clear(&name)?;
         let id = Uuid::new_v4();
         let made = self.make(&name, id, partitions, config, now_ms);
@@ -50,6 +45,21 @@ impl Topics {
         }
         let topic = self.put(made?);
         Ok(topic)
+    }
+
+    /// Whether there may be such a topic now.
+    pub(crate) fn may_create(&self, name: &TopicName, partitions: i32) -> Result<(), Refused> {
+        if self.find(name.as_str()).is_some() {
+            return Err(Refused::Exists);
+        }
+        if let Some(with) = self.all().iter().find(|topic| topic.name.collides(name)) {
+            let with = with.name.clone();
+            return Err(Refused::Collides { with });
+        }
+        match may_have(partitions) {
+            true => Ok(()),
+            false => Err(Refused::Partitions),
+        }
     }
 
     fn make(

@@ -13,8 +13,11 @@ pub(super) fn write(name: &TopicName, id: Uuid, partitions: i32, config: &TopicC
     text
 }
 
+/// Name, id, number of partitions and settings.
+pub(crate) type Description = (TopicName, Uuid, i32, TopicConfig);
+
 /// What [`write`] wrote; `None` for anything else.
-pub(crate) fn parse(text: &str) -> Option<(TopicName, Uuid, i32, TopicConfig)> {
+pub(super) fn parse(text: &str) -> Option<Description> {
     let mut config = TopicConfig::default();
     let (mut name, mut id, mut partitions) = (None, None, None);
     for line in text.lines() {

@@ -29,6 +29,12 @@ impl TopicName {
         Ok(TopicName(name.to_owned()))
     }
 
+    /// Whether the two differ in nothing but `.` and `_`.
+    pub(crate) fn collides(&self, other: &TopicName) -> bool {
+        let plain = |name: &TopicName| name.0.replace('.', "_");
+        plain(self) == plain(other)
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -271,26 +271,74 @@ async fn a_foreign_or_missing_segment_costs_its_offsets() {
 
 /// Its name is believed nowhere: offsets up to it would be lost for good.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_named_far_beyond_the_log_is_refused_by_name() {
-    for far in ["05000000000000000000.log", "09223372036854775800.log"] {
+async fn a_file_that_only_has_a_segments_name_is_set_aside_and_burns_no_offset() {
+    for (name, bytes) in [
+        ("00000000000000001000.log", &b"x\n"[..]),
+        ("00000000000000001000.log", b""),
+        ("05000000000000000000.log", b"x\n"),
+        ("09223372036854775800.log", b"x\n"),
+        ("00000000000000000017.log", b"GIF89a"),
+    ] {
         let folder = log().await;
+        let all = batches(folder.path());
         let last = partition(folder.path()).segments.pop().unwrap();
-        let stray = last.path.with_file_name(far);
-        fs::write(&stray, b"x\n").unwrap();
-        let log = folder.path().join("log");
-        let inspector = Inspector::open(&log).unwrap();
-        let topics = inspector.topics().unwrap();
-        let told = inspector.partition(&topics[0].partitions[0], |_| true);
-        drop(inspector);
-        for error in [told.unwrap_err(), Repair::plan(&log).unwrap_err()] {
-            let error = error.to_string();
-            assert!(
-                error.contains(far) && error.contains("move it out"),
-                "{error}"
-            );
-        }
-        fs::remove_file(&stray).unwrap();
-        assert_eq!(partition(folder.path()).findings, []);
+        let stray = last.path.with_file_name(name);
+        assert!(!stray.exists());
+        fs::write(&stray, bytes).unwrap();
+        let refused = Broker::open(config(folder.path())).await.unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
+
+        let facts = partition(folder.path());
+        let [damage] = damages(&facts)[..] else {
+            panic!("{name}: {:?}", facts.findings);
+        };
+        assert_eq!((&damage.path, damage.is_stray), (&stray, true));
+        assert_eq!(facts.end_offset, RECORDS);
+        assert_eq!(batches(folder.path()), all);
+        let folder = repaired(folder, &[]).await;
+        let below = stray.strip_prefix(folder.path().join("log")).unwrap();
+        let kept = folder.path().join("log/cut").join(below);
+        let kept = kept.join(format!("0-{}", bytes.len()));
+        assert_eq!(fs::read(kept).unwrap_or_default(), bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_folder_is_left_alone_and_a_topic_without_its_name_is_not_passed_over() {
+    let folder = log().await;
+    let log = folder.path().join("log");
+    for foreign in [
+        "topics/lost+found",
+        "offsets/lost+found",
+        "deleted/lost+found",
+    ] {
+        fs::create_dir(log.join(foreign)).unwrap();
+        fs::write(log.join(foreign).join("#12"), b"x").unwrap();
+    }
+    fs::write(log.join("topics/.DS_Store"), b"x").unwrap();
+    let findings = Inspector::open(&log).unwrap().facts().unwrap().findings;
+    let told: Vec<_> = findings.iter().map(|found| found.severity).collect();
+    assert_eq!(told, [Severity::Note; 2], "{findings:?}");
+    let folder = repaired(folder, &[]).await;
+    assert!(log.join("topics/lost+found/#12").exists());
+    assert!(log.join("offsets/lost+found/#12").exists());
+    assert!(log.join("deleted/lost+found/#12").exists());
+
+    let topic = partition(folder.path()).segments[0].path.clone();
+    let topic = topic.parent().unwrap().parent().unwrap();
+    fs::remove_file(topic.join("topic")).unwrap();
+    let facts = Inspector::open(&log).unwrap().facts().unwrap();
+    let beyond = Repair::plan(&log).unwrap().beyond().to_vec();
+    let refused = Broker::open(config(folder.path())).await.unwrap_err();
+    let Error::Corrupt { path, what, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(path, topic.join("topic"));
+    assert!(what.contains("move the folder away"), "{what}");
+    for findings in [facts.findings, beyond] {
+        let damage = findings.iter().find(|f| f.severity == Severity::Damage);
+        let damage = damage.unwrap();
+        assert_eq!((&damage.path, &damage.what), (&path, &what));
     }
 }
 

@@ -134,7 +134,7 @@ impl Street {
     {
         let schema = schema_name(P::NAME, 1);
         let projector = Projector::new(
-            Arc::new(ProjectionFold::<P>::default()),
+            Arc::new(ProjectionFold::<P>::of(1)),
             self.log.clone(),
             self.database.pool(Role::Projector, &schema, 4),
             ProjectorConfig::new(P::NAME, 1),

@@ -43,14 +43,18 @@ impl LagCommand {
     }
 }
 
-/// With `--config` its `[postgres]`, else the data folder's street.
+/// How this command's roles enter the database.
 pub(super) fn database(target: &Target) -> Result<Database> {
+    postgres(target)?.database()
+}
+
+/// With `--config` its `[postgres]`, else the data folder's street.
+pub(super) fn postgres(target: &Target) -> Result<PostgresSettings> {
     if target.config.is_some() {
-        return Settings::load(target.config.as_deref())?
-            .postgres
-            .database();
+        return Ok(Settings::load(target.config.as_deref())?.postgres);
     }
-    PostgresSettings::of_street(&target.street().running()?.database).database()
+    let street = target.street().running()?;
+    Ok(PostgresSettings::of_street(&street.database))
 }
 
 fn lag_json(lag: &Lag) -> Value {

@@ -96,7 +96,7 @@ struct Ensure {
     /// Set the settings of topics that differ, too
     #[arg(long)]
     fix: bool,
-    /// Make and change nothing; a missing topic is an error
+    /// Make and change nothing; topics that are missing are told, and are an error
     #[arg(long, conflicts_with = "fix")]
     check: bool,
 }
@@ -114,6 +114,15 @@ impl Ensure {
         };
         reach::brokers(&config).await?;
         let nodes = Log::new(config.clone())?.cluster().await?.nodes;
+        if let Some(copies) = self
+            .replication
+            .filter(|copies| usize::from(*copies) > nodes)
+        {
+            bail!(
+                "--replication {copies}: each copy needs a node of its own, and {} has {nodes}",
+                config.bootstrap
+            );
+        }
         config.replication = reach::copies(self.replication, nodes, config.replication);
         let survey = Log::new(config.clone())?.survey_topics(mend).await?;
         match out.is_json() {
@@ -123,11 +132,19 @@ impl Ensure {
         out.flush()?;
         let broken: usize = survey.topics.iter().map(|t| t.broken().count()).sum();
         let broken = broken + survey.cluster.iter().filter(|f| f.breaks).count();
+        let mut wrong = Vec::new();
         if broken > 0 {
-            bail!(
-                "{broken} of these settings break a promise; nothing should be started on {} as it is",
-                config.bootstrap
-            );
+            wrong.push(format!("{broken} of these settings break a promise"));
+        }
+        if !survey.missing.is_empty() {
+            let missing = survey.missing.len();
+            wrong.push(format!(
+                "{missing} topics are missing (without --check they are made)"
+            ));
+        }
+        if !wrong.is_empty() {
+            let (wrong, at) = (wrong.join(" and "), &config.bootstrap);
+            bail!("{wrong}; nothing should be started on {at} as it is");
         }
         Ok(())
     }
@@ -170,6 +187,9 @@ fn tell_people(survey: &Survey, config: &LogConfig, out: &mut Output) -> Result<
                 "    {setting} is {found} and {must} {needed}: {advice}"
             ))?;
         }
+    }
+    for name in &survey.missing {
+        out.line(format!("topic {name}: is not there"))?;
     }
     for finding in &survey.cluster {
         let Finding {
@@ -228,6 +248,9 @@ fn tell_machines(survey: &Survey, out: &mut Output) -> Result<()> {
             "state": state(report),
             "differences": differences,
         }))?;
+    }
+    for name in &survey.missing {
+        out.json(&json!({ "name": name, "state": "is not there" }))?;
     }
     for finding in &survey.cluster {
         out.json(&json!({

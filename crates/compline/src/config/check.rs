@@ -29,6 +29,7 @@ pub(super) fn check(settings: &Settings, purpose: Purpose) -> Result<(), ConfigE
     settings.query.grpc.check().map_err(below("query.grpc"))?;
     connections("query.connections", settings.query.connections)?;
     command(&settings.command)?;
+    settings.broker.check().map_err(below("broker"))?;
     cluster(&settings.cluster)?;
     match purpose {
         Purpose::Tool | Purpose::Migrate => Ok(()),

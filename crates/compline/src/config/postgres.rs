@@ -62,9 +62,22 @@ impl PostgresSettings {
 
     /// How each role of ours enters.
     pub fn database(&self) -> Result<Database> {
+        self.entered_by(|role| role)
+    }
+
+    /// For tools: every role enters as the owner, who may do what any of them may.
+    pub fn database_as_owner(&self) -> Result<Database> {
+        self.entered_by(|_| Role::Owner)
+    }
+
+    fn entered_by(
+        &self,
+        login_of: impl Fn(Role) -> Role + Send + Sync + 'static,
+    ) -> Result<Database> {
         let options = self.options()?;
         let settings = self.clone();
         Ok(Database::new(move |role| {
+            let role = login_of(role);
             let options = options.clone().username(role.as_str());
             match settings.password(role).expose() {
                 // Whatever the server trusts: a client certificate, a socket's peer.

@@ -5,10 +5,10 @@ mod measures;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
-use compline_broker::{Advertised, Broker, BrokerConfig, Monitor};
+use compline_broker::{Broker, Monitor};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::BrokerSettings, process::Process};
+use crate::{config::BrokerSettings, metric::counted::Counted, process::Process};
 
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -26,17 +26,8 @@ pub async fn start(
     data: PathBuf,
     process: &Process,
 ) -> Result<Listening> {
-    let mut config = BrokerConfig::new(&data);
-    config.bind = settings.listen;
-    config.allow_remote = settings.allow_remote;
-    if !settings.advertised_host.is_empty() {
-        config.advertised = Some(Advertised {
-            host: settings.advertised_host.clone(),
-            port: 0,
-        });
-    }
     let check = process.health.register("broker");
-    let broker = Broker::open(config)
+    let broker = Broker::open(settings.of_broker(&data))
         .await
         .with_context(|| format!("the log in {}", data.display()))?;
     let listening = Listening {
@@ -44,9 +35,10 @@ pub async fn start(
         bootstrap: broker.bootstrap(),
     };
     let monitor = broker.monitor();
+    let counted = process.counted.clone();
     process
         .stores
-        .spawn("broker's metrics", |stop| measure(monitor, stop));
+        .spawn("broker's metrics", |stop| measure(monitor, counted, stop));
     process.stores.spawn("broker", |stop| async move {
         check.ready();
         broker.run(stop.cancelled_owned()).await
@@ -56,6 +48,7 @@ pub async fn start(
 
 async fn measure(
     monitor: Monitor,
+    counted: Counted,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     let mut ticks = tokio::time::interval(MEASURE_EVERY);
@@ -65,6 +58,6 @@ async fn measure(
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        measures::record(&monitor.stats(), &mut shown);
+        measures::record(&monitor.stats(), &mut shown, &counted);
     }
 }

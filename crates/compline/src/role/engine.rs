@@ -18,7 +18,7 @@ pub(super) fn start(rooms: &Rooms, process: &Process) -> Status {
     let (status, check) = (runner.status(), process.health.register("engine ad"));
     let watched = status.clone();
     process.loops.spawn("health of engine ad", |stop| {
-        watch_partitions(watched, check, stop)
+        watch_partitions(move || watched.stopped(), check, stop)
     });
     process.loops.spawn("engine ad", |stop| runner.run(stop));
     status

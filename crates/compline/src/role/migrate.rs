@@ -1,14 +1,15 @@
 //! Makes what every role expects to be there: topics, logins, schemas, the first
-//! generation of every projection. Safe to repeat, and by several at once.
+//! generation of every projection; and brings the generations that stand to this
+//! build's layout. Safe to repeat, and by several at once.
 
 use anyhow::{Context as _, Error, Result};
 use compline_ad::AdEngine;
 use compline_engine::Engine as _;
 use compline_event::{Offset, Partition, Topic};
-use compline_eventlog::{Log, TopicReport, TopicSpec};
+use compline_eventlog::{Log, LogConfig, TopicReport, TopicSpec};
 use compline_readmodel::{
     Projection,
-    generation::{self, GenerationError, Plan},
+    generation::{self, GenerationError},
     role,
 };
 use sqlx::migrate::MigrateError;
@@ -17,7 +18,27 @@ use super::Rooms;
 
 /// The topics, as they are now.
 pub async fn topics(rooms: &Rooms) -> Result<Vec<TopicReport>> {
-    rooms.log.ensure_topics().await.context("the topics")
+    let ensured = rooms.log.ensure_topics().await;
+    ensured.map_err(|error| match error.is_broken_promise() {
+        true => {
+            let remedy = remedy(&rooms.settings.log);
+            Error::msg(format!("{error}; {remedy}")).context("the topics")
+        }
+        false => Error::new(error).context("the topics"),
+    })
+}
+
+/// How one mends topics and brokers that break a promise.
+pub fn remedy(log: &LogConfig) -> String {
+    let prefix = match log.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!(" --prefix {prefix}"),
+    };
+    format!(
+        "`compline topics ensure --fix --kafka {}{prefix}` sets what can be set in place, and says what to \
+         do about the rest",
+        log.bootstrap
+    )
 }
 
 /// The logins and the database, where the settings name an administrator.
@@ -57,9 +78,9 @@ pub async fn schemas(rooms: &Rooms) -> Result<()> {
 }
 
 async fn projection<P: Projection>(rooms: &Rooms) -> Result<()> {
-    let plan = Plan::first::<P>(|topic| TopicSpec::of(topic).partitions);
-    let created = generation::create(&rooms.database, &plan).await;
-    created.map_err(readable)
+    let partitions_of = |topic| TopicSpec::of(topic).partitions;
+    let laid_out = generation::lay_out::<P>(&rooms.database, partitions_of).await;
+    laid_out.map_err(readable)
 }
 
 /// What to do about tables that another version laid out, and that this one cannot

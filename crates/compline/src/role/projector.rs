@@ -1,42 +1,31 @@
 //! Events into a read model.
 
-use std::sync::Arc;
-
 use anyhow::Result;
-use compline_projector::{ProjectionFold, Projector, ProjectorConfig, Status};
-use compline_readmodel::{
-    Projection, Role,
-    generation::{self, SCHEMA, schema_name},
-};
+use compline_projector::{Board, Generations, GenerationsConfig, ProjectorConfig};
+use compline_readmodel::Projection;
 
 use super::{Rooms, watch_partitions};
 use crate::process::Process;
 
-/// Projects the live generation. A group of its own for each, so that a rebuild
-/// does not take the live one's partitions.
-pub(super) async fn start<P: Projection>(rooms: &Rooms, process: &Process) -> Result<Status> {
+/// Projects every generation that stands, and those that are made while it runs.
+pub(super) async fn start<P: Projection>(rooms: &Rooms, process: &Process) -> Result<Board> {
     let settings = &rooms.settings.projector;
-    let look_up = rooms.database.pool(Role::Projector, SCHEMA, 1);
-    let generation = generation::live(&look_up, P::NAME).await?;
-    look_up.close().await;
-
-    let schema = schema_name(P::NAME, generation);
-    let pool = rooms
-        .database
-        .pool(Role::Projector, &schema, settings.connections);
-    let group = format!("projector:{}:g{generation}", P::NAME);
-    let mut config = ProjectorConfig::new(group, generation);
-    config.batch_records = settings.batch_records;
-    config.batch_bytes = settings.batch_bytes;
-    let fold = Arc::new(ProjectionFold::<P>::default());
-    let projector = Projector::new(fold, rooms.log.clone(), pool, config);
+    let mut projector = ProjectorConfig::new("", 0);
+    projector.batch_records = settings.batch_records;
+    projector.batch_bytes = settings.batch_bytes;
+    let config = GenerationsConfig {
+        connections: settings.connections,
+        projector,
+    };
+    let (log, database) = (rooms.log.clone(), rooms.database.clone());
+    let generations = Generations::<P>::open(log, database, config).await?;
 
     let name = format!("projector {}", P::NAME);
-    let (status, check) = (projector.status(), process.health.register(name.clone()));
-    let watched = status.clone();
+    let (board, check) = (generations.board(), process.health.register(name.clone()));
+    let watched = board.clone();
     process.loops.spawn(format!("health of {name}"), |stop| {
-        watch_partitions(watched, check, stop)
+        watch_partitions(move || watched.stopped(), check, stop)
     });
-    process.loops.spawn(name, |stop| projector.run(stop));
-    Ok(status)
+    process.loops.spawn(name, |stop| generations.run(stop));
+    Ok(board)
 }

@@ -2,15 +2,18 @@
 //! that runs waits out an outage by itself, but one that was told a wrong address
 //! or password would wait for ever.
 
+mod greet;
+
 use std::{io, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use compline_event::Topic;
 use compline_eventlog::{Log, LogConfig, LogError};
 use compline_readmodel::{Database, Role, generation::SCHEMA};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
+use self::greet::greet;
 use crate::config::excerpt::variable;
 
 /// Copies that are kept where a cluster has nodes enough for them.
@@ -70,24 +73,29 @@ pub async fn topics(log: &Log, config: &LogConfig) -> Result<()> {
     }
 }
 
-/// Any of the brokers that are asked first. Kafka's client itself does not say why
-/// it gets no connection.
+/// Any of the brokers that are asked first; else says which setting to mend.
 pub async fn brokers(config: &LogConfig) -> Result<()> {
+    let answered = answers(config).await;
+    answered.map_err(|error| anyhow!("{error}; {}", log_advice()))
+}
+
+/// The same of brokers that are no setting's: whoever named them knows how.
+pub async fn answers(config: &LogConfig) -> Result<()> {
+    let protocol = config.properties.get("security.protocol");
+    let names_tls = |text: &str| text.to_lowercase().contains("ssl");
+    let encrypted = protocol.is_some_and(|name| names_tls(name))
+        || config.bootstrap.to_lowercase().contains("ssl://");
     let mut refused = Vec::new();
     for address in addresses(&config.bootstrap) {
-        match within(TcpStream::connect(&address)).await {
-            Ok(_) => return Ok(()),
+        match greet(&address, encrypted, ANSWER_WITHIN).await {
+            Ok(()) => return Ok(()),
             Err(error) => refused.push(format!("{address}: {error}")),
         }
     }
     if refused.is_empty() {
-        bail!(
-            "the log cannot be reached: no broker is named; {}",
-            log_advice()
-        );
+        bail!("the log cannot be reached: no broker is named");
     }
-    let refused = refused.join("; ");
-    bail!("the log cannot be reached at {refused}; {}", log_advice())
+    bail!("the log cannot be reached at {}", refused.join("; "))
 }
 
 /// Copies of each topic that is made on a cluster of so many nodes: as `asked` for, else

@@ -50,7 +50,7 @@ impl Stand {
             } => {
                 settings.log.bootstrap.clone_from(&bootstrap);
                 settings.log.check().context("--kafka")?;
-                reach::brokers(&settings.log).await.context("--kafka")?;
+                reach::answers(&settings.log).await.context("--kafka")?;
                 let cluster = Log::new(settings.log.clone())?.cluster().await;
                 let cluster = cluster.with_context(|| {
                     format!("what listens at {bootstrap} does not answer as Kafka does")

@@ -3,8 +3,11 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
     path::Path,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use compline::{
@@ -12,6 +15,7 @@ use compline::{
     up::Running,
     webhook::{Poster, Sender},
 };
+use compline_broker::{Broker, BrokerConfig};
 use compline_ingress::sample::META_APP_SECRET;
 use compline_readmodel::{Role, generation::SCHEMA};
 use tokio::task::JoinHandle;
@@ -28,7 +32,7 @@ fn webhook(number: u64) -> String {
 
 async fn post(running: &Running, numbers: std::ops::Range<u64>) {
     let url = format!("http://{}", running.run_file.addresses.ingress);
-    let poster = Poster::new(&url, std::time::Duration::from_secs(30)).unwrap();
+    let poster = Poster::new(&url, Duration::from_secs(30)).unwrap();
     for number in numbers {
         let body = webhook(number);
         let answer = poster
@@ -129,4 +133,57 @@ async fn a_street_goes_on_on_a_copy_of_its_log() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("written to after the copy"), "{said}");
+}
+
+/// A log that a failed copy had opened is closed as after a stop in order.
+#[track_caller]
+fn is_clean(data: &Path) {
+    let said = compline(&["broker", "inspect", "--json", data.to_str().unwrap()]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("\"clean\":true"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_to_what_is_no_kafka_ends_soon_and_closes_what_it_opened() {
+    let folder = folder();
+    let (data, other) = (folder.path().join("data"), folder.path().join("other"));
+    for data in [&data, &other] {
+        fs::create_dir(data).unwrap();
+        let broker = Broker::open(on_a_free_port(data)).await.unwrap().start();
+        broker.stop().await.unwrap();
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.read_exact(&mut [0; 22]).unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n").unwrap();
+        }
+    });
+    let data = data.to_str().unwrap();
+    for (from, to) in [(data, address.as_str()), (address.as_str(), data)] {
+        let began = Instant::now();
+        let output = compline(&["log", "copy", "--from", from, "--to", to]);
+        let took = began.elapsed();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("{address}: no broker")), "{said}");
+        assert!(said.contains("it speaks HTTP"), "{said}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        is_clean(data.as_ref());
+    }
+
+    // Both ends are open when it finds that the source lacks the topics.
+    let other = other.to_str().unwrap();
+    let output = compline(&["log", "copy", "--from", data, "--to", other]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    is_clean(data.as_ref());
+    is_clean(other.as_ref());
+}
+
+fn on_a_free_port(data: &Path) -> BrokerConfig {
+    let mut config = BrokerConfig::new(data.join("log"));
+    config.bind.set_port(0);
+    config
 }

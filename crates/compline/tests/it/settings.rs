@@ -26,6 +26,18 @@ fn the_default_file_is_enough_and_flags_are_no_settings() {
 }
 
 #[test]
+fn the_logs_limits_are_settings() {
+    let file =
+        "[broker.limits]\nconnections_per_address = 9\n[broker.topics]\nretention = \"36h\"\n";
+    let variable = ("COMPLINE_BROKER__LIMITS__CONNECTIONS", "77");
+    let settings = load(Some(file), &[variable]).unwrap();
+    let config = settings.broker.of_broker("log".as_ref());
+    assert_eq!(config.limits.connections, 77);
+    assert_eq!(config.limits.connections_per_address, 9);
+    assert_eq!(config.topics.retention_ms, 36 * 3_600_000);
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let file = "[log]\nbootstrap = \"file:1\"\nprefix = \"f-\"\n";
     let settings = load(Some(file), &[("COMPLINE_LOG__BOOTSTRAP", "env:2")]).unwrap();
@@ -175,6 +187,36 @@ fn a_bad_value_is_named_with_what_was_found_and_where() {
             "otlp_endpoint = \"htps://user:hunter2@collector\"",
             "telemetry.otlp_endpoint",
             "found something that is none, expected a URL",
+        ),
+        (
+            "broker",
+            "sync_threads = 65",
+            "broker.sync_threads",
+            "found 65, expected 1 to 64",
+        ),
+        (
+            "broker.topics",
+            "retention = \"always\"",
+            "broker.topics.retention",
+            "\"always\", expected a duration such as 36h or 30d, or forever",
+        ),
+        (
+            "broker.groups",
+            "max_session_timeout = \"5s\"",
+            "broker.groups.max_session_timeout",
+            "found 5s, expected 6s to 1d",
+        ),
+        (
+            "broker.limits",
+            "connections = 0",
+            "broker.limits.connections",
+            "found 0, expected 1 to 1000000",
+        ),
+        (
+            "broker.limits",
+            "request = \"200MiB\"",
+            "broker.limits.request",
+            "found 200MiB, expected 1KiB to 128MiB",
         ),
         (
             "log",

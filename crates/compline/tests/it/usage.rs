@@ -6,6 +6,7 @@ use std::{
 };
 
 use compline_readmodel::Role;
+use compline_testkit::broker;
 
 fn compline(arguments: &[&str]) -> Output {
     compline_with(arguments, &[])
@@ -137,7 +138,7 @@ fn a_role_that_cannot_reach_what_it_stands_on_says_what_and_where_it_is_set() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_is_not_let_in_says_which_password_is_wrong() {
-    let postgres = compline_testkit::postgres().await;
+    let (postgres, log) = (compline_testkit::postgres().await, broker().await);
     let url = postgres
         .url(Role::Query)
         .replace("compline_query:test@", "");
@@ -160,8 +161,7 @@ async fn a_role_that_is_not_let_in_says_which_password_is_wrong() {
         let mut variables = variables.clone();
         variables.push((variable, "hunter2"));
         // `migrate` asks the log first.
-        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
-        let bootstrap = listening.local_addr().unwrap().to_string();
+        let bootstrap = log.bootstrap();
         variables.push(("COMPLINE_LOG__BOOTSTRAP", &bootstrap));
         let output = compline_with(&[role], &variables);
         fails_saying(

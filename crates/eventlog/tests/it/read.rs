@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use compline_event::{Offset, Partition, Topic};
-use compline_eventlog::{ConsumerConfig, LogError, ReadError};
+use compline_eventlog::{ConsumerConfig, Log, LogError, ReadError};
+use futures_util::future::join_all;
 use time::OffsetDateTime;
 
 use crate::{
@@ -95,6 +96,47 @@ async fn a_place_that_is_not_there_is_said_with_what_is() {
     assert_eq!(offsets(&batch), [10]);
 }
 
+/// What librdkafka has read behind the damage must not come as if nothing were missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_batch_ends_the_reading_there_and_nothing_behind_it_comes() {
+    let street = Street::open().await;
+    street.fill(P, 0..3).await;
+    // Behind the batch's head, which is not what its sum is over.
+    let inside = street.size_of(AD) + 70;
+    street.fill(P, 3..6).await;
+    street.fill(P, 6..9).await;
+    street.turn_a_bit(AD, inside);
+
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let mut reader = group.start(AD, P, Offset(0)).unwrap();
+    let sound = soon(reader.next_batch(100, 1 << 20)).await.unwrap();
+    assert_eq!(offsets(&sound), [0, 1, 2]);
+    for _ in 0..2 {
+        let error = soon(reader.next_batch(100, 1 << 20)).await.unwrap_err();
+        assert!(!error.is_transient(), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("ad/1@3 is damaged"), "{said}");
+        assert!(said.ends_with("does not have its checksum"), "{said}");
+        assert!(said.contains("docs/operations.md"), "{said}");
+    }
+    let mut replay = street.log.replay(AD, P, Offset(1), Offset(9)).unwrap();
+    let sound = soon(replay.next_batch()).await.unwrap().unwrap();
+    assert_eq!(offsets(&sound), [1, 2]);
+    let error = soon(replay.next_batch()).await.unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+
+    street.turn_a_bit(AD, inside);
+    reader.seek(Offset(3)).unwrap();
+    let mut found = Vec::new();
+    while found.len() < 6 {
+        match soon(reader.next_batch(100, 1 << 20)).await {
+            Ok(batch) => found.extend(offsets(&batch)),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    assert_eq!(found, [3, 4, 5, 6, 7, 8]);
+}
+
 /// After a rollback the next batch starts exactly where it is told, however much
 /// has been fetched ahead, and nothing comes twice or is skipped.
 #[tokio::test(flavor = "multi_thread")]
@@ -148,4 +190,58 @@ async fn a_batch_has_bounds_and_a_cancelled_one_loses_nothing() {
     };
     let ((), found) = soon(async { tokio::join!(writer, reading) }).await;
     assert!(found == (0..2_000).collect::<Vec<_>>());
+}
+
+/// The whole topic's readers are sent elsewhere again and again, each at moments of
+/// its own: before they have read anything, while the first records are on their way,
+/// after those have come, and in the middle of reading.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_at_any_moment_is_followed() {
+    let street = Street::open().await;
+    for partition in Log::partitions(AD) {
+        street.fill(partition, 0..200).await;
+    }
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let wander = async |partition: Partition| {
+        for round in 0..40_i64 {
+            let mut reader = group.start(AD, partition, Offset(0)).unwrap();
+            if round % 2 == 1 {
+                let read = soon(reader.next_batch(7, 1 << 20)).await.unwrap();
+                assert_eq!(offsets(&read)[0], 0, "{partition} round {round}");
+            }
+            let ms = (round * (3 + i64::from(partition.0))) % 70;
+            tokio::time::sleep(Duration::from_millis(ms as u64)).await;
+            let to = round * 37 % 190;
+            reader.seek(Offset(to)).unwrap();
+            let found = soon(reader.next_batch(5, 1 << 20)).await.unwrap();
+            let expected: Vec<_> = (to..).take(found.len()).collect();
+            assert_eq!(offsets(&found), expected, "{partition} round {round}");
+        }
+    };
+    join_all(Log::partitions(AD).map(wander)).await;
+}
+
+/// The client of a group has heard nothing of its topics when it is asked to read one
+/// for the first time. librdkafka has another entry for each partition after the seek.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_before_the_topic_is_known_is_followed() {
+    let street = Street::open().await;
+    for partition in Log::partitions(AD) {
+        street.fill(partition, 0..200).await;
+    }
+    for client in 0..10 {
+        let group = format!("g{client}");
+        let (group, _) = assigned(&street.log, &group, ConsumerConfig::default()).await;
+        let sent = |partition| {
+            let mut reader = group.start(AD, partition, Offset(0)).unwrap();
+            reader.seek(Offset(50)).unwrap();
+            reader.seek(Offset(100)).unwrap();
+            reader
+        };
+        let readers: Vec<_> = Log::partitions(AD).map(sent).collect();
+        for mut reader in readers {
+            let found = soon(reader.next_batch(999, 1 << 20)).await.unwrap();
+            assert_eq!(offsets(&found)[0], 100, "{reader:?} of client {client}");
+        }
+    }
 }

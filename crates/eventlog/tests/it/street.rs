@@ -3,7 +3,7 @@
 
 mod broker;
 
-use std::{ops::Range, time::Duration};
+use std::{fs::File, ops::Range, os::unix::fs::FileExt as _, time::Duration};
 
 use bytes::Bytes;
 use compline_event::{
@@ -80,6 +80,23 @@ impl Street {
     pub(crate) async fn start_from(&mut self, backup: tempfile::TempDir) {
         self.brokers.restore(backup);
         self.start_again().await;
+    }
+
+    /// A bit of the partition's file turns, in every copy; done twice it is sound again. Only one
+    /// partition of the topic may hold anything.
+    pub(crate) fn turn_a_bit(&self, topic: Topic, at: u64) {
+        for path in self.brokers.segments(&self.name(topic)) {
+            let file = File::options().read(true).write(true).open(path).unwrap();
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        }
+    }
+
+    /// Bytes of the topic's one file.
+    pub(crate) fn size_of(&self, topic: Topic) -> u64 {
+        let path = &self.brokers.segments(&self.name(topic))[0];
+        path.metadata().unwrap().len()
     }
 
     pub(crate) fn appender(&self) -> Appender {

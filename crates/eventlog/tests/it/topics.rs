@@ -33,6 +33,41 @@ async fn what_is_missing_is_made_once() {
     assert_eq!(street.log.partition_count(Topic::Ad).await.unwrap(), 6);
 }
 
+/// Whoever mends one and starts again must not find the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_missing_and_all_that_is_broken_is_told_at_once() {
+    let street = Street::without_topics().await;
+    let looked = street.log.survey_topics(Mend::Nothing).await.unwrap();
+    assert_eq!(looked.topics, []);
+    assert_eq!(looked.missing, Topic::ALL.map(|topic| street.name(topic)));
+    let error = looked.check().unwrap_err().to_string();
+    assert!(
+        looked.missing.iter().all(|name| error.contains(name)),
+        "{error}"
+    );
+
+    let admin = admin(&street.bootstrap());
+    for (topic, partitions) in [(Topic::Ad, 5), (Topic::Tenant, 2)] {
+        let name = street.name(topic);
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let topic = topic.set("retention.ms", "60000");
+        let made = admin.create_topics([&topic], &AdminOptions::new()).await;
+        made.unwrap().remove(0).unwrap();
+    }
+    let error = street.log.ensure_topics().await.unwrap_err();
+    assert!(error.is_broken_promise(), "{error}");
+    let said = error.to_string();
+    for topic in [Topic::Ad, Topic::Tenant] {
+        let name = street.name(topic);
+        let part = format!("topic {name} has retention.ms = 60000");
+        assert!(said.contains(&part), "{said}");
+    }
+    assert!(
+        said.contains("5 partitions") && said.contains("2 partitions"),
+        "{said}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_partition_count_is_refused_with_both_numbers() {
     let street = Street::without_topics().await;

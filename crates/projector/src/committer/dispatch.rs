@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::Future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use super::{
     Waiting,
     serve::{Shared, serve},
 };
-use crate::fold::Fold;
+use crate::{fold::Fold, tempo::Tempo};
 
 /// How transactions are cut.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ const LONG: Duration = Duration::from_millis(500);
 pub(super) async fn dispatch<F: Fold>(
     fold: Arc<F>,
     pool: PgPool,
-    most: Cut,
+    (most, tempo): (Cut, Tempo),
     mut queued: mpsc::Receiver<Waiting>,
     grown: Arc<Notify>,
 ) {
@@ -72,11 +73,21 @@ pub(super) async fn dispatch<F: Fold>(
         while cut.is_time(&waiting, running.len(), start) {
             start = Start::after(Instant::now(), cut.pace);
             let turns = cut.take(&mut waiting);
-            running.spawn(serve(fold.clone(), pool.clone(), turns));
+            let served = serve(fold.clone(), pool.clone(), turns);
+            running.spawn(rest_after(served, tempo.clone()));
         }
     }
     while running.join_next().await.is_some() {}
     while apart.join_next().await.is_some() {}
+}
+
+/// Who rests keeps its place meanwhile, and no other transaction begins in it.
+async fn rest_after(served: impl Future<Output = Shared>, tempo: Tempo) -> Shared {
+    let began = Instant::now();
+    let shared = served.await;
+    let ended = Instant::now();
+    tokio::time::sleep(tempo.rest_after(ended - began, ended)).await;
+    shared
 }
 
 /// When the next transaction that is not full may begin.

@@ -4,9 +4,12 @@
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod damage;
 mod fence;
+mod generations;
 mod marks;
 mod poison;
+mod redrive;
 mod shared;
 mod street;
 mod tally;

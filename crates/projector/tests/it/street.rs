@@ -32,7 +32,7 @@ pub(crate) struct Street {
     pub(crate) log: Log,
     pub(crate) postgres: Postgres,
     appender: Appender,
-    _broker: TestBroker,
+    pub(crate) broker: TestBroker,
 }
 
 pub(crate) struct Running {
@@ -54,7 +54,7 @@ impl Street {
             log,
             postgres,
             appender,
-            _broker: broker,
+            broker,
         }
     }
 
@@ -85,7 +85,7 @@ impl Street {
         config.batch_records = batch_records;
         let schema = schema_name(Tally::NAME, 1);
         let pool = self.postgres.database().pool(Role::Projector, &schema, 8);
-        let fold = Arc::new(ProjectionFold::<Tally>::default());
+        let fold = Arc::new(ProjectionFold::<Tally>::of(1));
         let projector = Projector::new(fold, self.log.clone(), pool, config);
         let status = projector.status();
         let stop = CancellationToken::new();

@@ -181,7 +181,7 @@ impl House {
             AdStatus::apply(&mut rows, event).unwrap();
         }
         AdStatus::store(&mut tx, rows).await.unwrap();
-        wake::notify(&mut tx, AdStatus::NAME, &HashSet::from([tenant]))
+        wake::notify(&mut tx, AdStatus::NAME, 1, &HashSet::from([tenant]))
             .await
             .unwrap();
         tx.commit().await.unwrap();

@@ -1,5 +1,7 @@
 //! Logs, metrics and traces are set up once for a process, so this is one test.
 
+use std::sync::Arc;
+
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use compline_runtime::telemetry::trace_context::{current_traceparent, set_parent, traceparent};
@@ -51,7 +53,8 @@ async fn a_trace_is_carried_on_and_metrics_are_shown() {
 
     metrics::histogram!("wait_seconds").record(0.02);
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
-    let router = admin::router(Health::new(), Some(telemetry.metrics()));
+    let recorded = telemetry.metrics();
+    let router = admin::router(Health::new(), Some(Arc::new(move || recorded.render())));
     let body = router.oneshot(request).await.unwrap().into_body();
     let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
     // Other tests of this process count too.

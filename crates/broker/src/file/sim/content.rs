@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::clock::now_ms;
+
 /// What a disk writes at once, or not at all.
 const SECTOR: usize = 512;
 
@@ -16,6 +18,7 @@ pub(super) struct Content {
     unsynced: VecDeque<Change>,
     /// The number of the first of them; they are counted from the file's beginning.
     first_unsynced: u64,
+    modified_ms: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +33,7 @@ impl Content {
         Content {
             durable: bytes.clone(),
             bytes,
+            modified_ms: now_ms(),
             ..Content::default()
         }
     }
@@ -51,7 +55,12 @@ impl Content {
         }
     }
 
+    pub(super) fn modified_ms(&self) -> i64 {
+        self.modified_ms
+    }
+
     fn change(&mut self, change: Change) {
+        self.modified_ms = now_ms();
         change.apply(&mut self.bytes);
         self.unsynced.push_back(change);
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::super::index::{Index, Summary};
 use super::super::segment::Closed;
-use super::super::walk::Batches;
+use super::super::walk::{Batches, next_sound};
 use super::key_map::KeyMap;
 use super::swap::{self, Prepared};
-use super::{Cleaning, next_sound, unreadable};
+use super::{Cleaning, unreadable};
 use crate::Error;
 use crate::batch::{Filtered, Header, Record, filter};
 use crate::file::DiskFile;
@@ -49,7 +49,7 @@ pub(super) fn rewrite(
                 return Ok(Rewritten::Stopped);
             }
             let at = batches.position();
-            let Some((header, batch)) = next_sound(segment, &mut batches)? else {
+            let Some((header, batch)) = next_sound(&segment.path, &mut batches)? else {
                 break;
             };
             let last_of_producer = cleaning

@@ -1,5 +1,6 @@
 //! Compaction against a plain model, and interrupted at each call to the disk.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 use super::super::{Appended, Compaction, LogSettings};
 use super::*;
 use crate::SyncMode;
-use crate::batch::{Codec, NewRecord, Sender, build_as};
+use crate::batch::{self, Codec, NewRecord, Sender, build_as};
 use crate::file::sim::SimDisk;
 use crate::partition::Partition;
 
@@ -93,7 +94,7 @@ fn read(partition: &Partition) -> BTreeMap<i64, Written> {
     let mut seen = BTreeMap::new();
     let mut offset = partition.log().start_offset();
     loop {
-        let place = partition.log().locate(offset).unwrap();
+        let place = partition.log().locate(offset, 1).unwrap();
         let Some(place) = place else { return seen };
         let bytes = place.read(offset, 1, true).unwrap();
         let header = Header::parse(&bytes).unwrap();
@@ -375,7 +376,7 @@ fn an_idempotent_producer_goes_on_after_compaction_without_its_snapshots() {
     // It is not the last batch any more.
     fill(&partition, 60);
     compact(&partition, 100, 0).unwrap();
-    let place = partition.log().locate(0).unwrap().unwrap();
+    let place = partition.log().locate(0, 1).unwrap().unwrap();
     let first = Header::parse(&place.read(0, 1, true).unwrap()).unwrap();
     assert!(first.next_offset() > offset + 1, "{first:?}");
 }
@@ -387,7 +388,7 @@ fn readers_of_a_segment_that_is_replaced_or_removed_go_on() {
     fill(&partition, 60);
     let all = read(&partition);
     let places: Vec<_> = (0..active_base(&partition))
-        .map(|offset| (offset, partition.log().locate(offset).unwrap().unwrap()))
+        .map(|offset| (offset, partition.log().locate(offset, 1).unwrap().unwrap()))
         .collect();
     let times = partition.log().locate_time(1_000);
     compact(&partition, 100, 0).unwrap();
@@ -463,6 +464,27 @@ fn a_pass_is_due_by_ratio_and_by_age_and_young_segments_stay() {
     let segment = SETTINGS.segment_bytes as f64 / clean as f64;
     assert!((0.0..=segment).contains(&fill_until_due(EAGER)));
     assert!((1.0..=1.0 + segment).contains(&fill_until_due(half)));
+}
+
+#[test]
+fn a_pass_asks_at_each_batch_whether_it_goes_on() {
+    let disk = new_disk();
+    let partition = open(&disk).unwrap();
+    for value in 0..40 {
+        let records = [(value % 3, Some(1))];
+        append(&partition, &records, Codec::None, Sender::default());
+    }
+    partition.roll_if_full(1 << 20, &SETTINGS, 0).unwrap();
+    let asked = Cell::new(0);
+    let goes_on = || {
+        asked.set(asked.get() + 1);
+        true
+    };
+    let cleaning = partition.log().cleaning(&SETTINGS, 0).unwrap();
+    let pass = cleaning.run(0, &goes_on, &|work| work(&mut partition.log()));
+    assert_eq!(pass.unwrap(), Pass::Done);
+    // For the map and for the rewrite.
+    assert!(asked.get() >= 2 * 40, "{asked:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which segments time, size and a moved start take.
 
 use super::*;
+use crate::clock::now_ms;
 
 fn filled(disk: &SimDisk) -> Partition {
     let partition = open(disk).unwrap();
@@ -77,4 +78,25 @@ fn a_compacted_log_loses_only_what_is_before_its_start() {
     partition.delete_before(200).unwrap();
     assert_eq!(retain(&partition, compacted, i64::MAX), (200, 1));
     assert!(partition.log().bytes() > 0);
+}
+
+/// A repair leaves empty batches, which have no timestamp; what is behind them must not stay.
+#[test]
+fn without_timestamps_the_time_of_the_last_write_counts() {
+    let disk = new_disk();
+    let partition = open(&disk).unwrap();
+    let begin = now_ms();
+    while partition.log().segments() < 3 {
+        append(&partition, -1);
+    }
+    append(&partition, begin);
+    partition.sync().unwrap();
+    let settings = LogSettings {
+        retention_ms: 60_000,
+        ..SETTINGS
+    };
+    assert_eq!(retain(&partition, settings, begin + 60_000), (0, 3));
+    let end = end(&partition);
+    let later = now_ms() + 60_001;
+    assert_eq!(retain(&partition, settings, later), (end, 1));
 }

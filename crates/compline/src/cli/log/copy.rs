@@ -6,18 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use compline_event::Topic;
 use compline_eventlog::{
-    Bounds, Log,
+    Bounds,
     copy::{CopiedGroup, Copier, Place, Progress, Verified},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::end::{End, EndName, Kind};
-use crate::{client::Target, config::Settings, output::Output, role::reach, show};
+use crate::{
+    client::Target,
+    config::Settings,
+    output::Output,
+    role::{migrate, reach},
+    show,
+};
 
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
@@ -66,26 +72,44 @@ impl Copy {
         if self.from == self.to && self.from_prefix == self.to_prefix {
             bail!("--from and --to are the same log");
         }
-        let mut from = End::source(&self.from, &cluster).await?;
-        let mut to = End::target(&self.to, &cluster).await?;
+        let from = End::source(&self.from, &cluster).await.context("--from")?;
+        let opened = End::target(&self.to, &cluster).await.context("--to");
+        match opened {
+            Ok(to) => self.between(from, to, cluster.replication, out).await,
+            Err(error) => closed(from, Err(error)).await,
+        }
+    }
+
+    /// Whatever comes of it, both ends are closed in order.
+    async fn between(
+        self,
+        mut from: End,
+        mut to: End,
+        replication: u16,
+        out: &mut Output,
+    ) -> Result<()> {
         if let Some(prefix) = &self.from_prefix {
             from.config.prefix.clone_from(prefix);
         }
         if let Some(prefix) = &self.to_prefix {
             to.config.prefix.clone_from(prefix);
         }
-        match to.kind {
-            Kind::Running => bail!("{to} would be written to by two: stop it first"),
-            Kind::Brokers => {
-                let nodes = Log::new(to.config.clone())?.cluster().await?.nodes;
-                to.config.replication = reach::copies(self.replication, nodes, cluster.replication);
-            }
-            Kind::Opened(_) => {}
+        if let Kind::Brokers { nodes } = to.kind {
+            to.config.replication = reach::copies(self.replication, nodes, replication);
         }
-        let done = copy(&from, &to, &self.topic).await?;
+        let told = self.tell(&from, &to, out).await;
+        let told = closed(to, told).await;
+        closed(from, told).await
+    }
+
+    async fn tell(&self, from: &End, to: &End, out: &mut Output) -> Result<()> {
+        if let Kind::Running = to.kind {
+            bail!("{to} would be written to by two: stop it first");
+        }
+        let done = copy(from, to, &self.topic).await?;
         match out.is_json() {
             true => tell_machines(&done, out)?,
-            false => tell_people(&done, &from, &to, out)?,
+            false => tell_people(&done, from, to, out)?,
         }
         out.flush()?;
         if done.grown > 0 {
@@ -95,9 +119,14 @@ impl Copy {
                 show::count(done.grown)
             );
         }
-        from.close().await?;
-        to.close().await
+        Ok(())
     }
+}
+
+/// Closes an end; the first thing that went wrong is what is told.
+async fn closed(end: End, so_far: Result<()>) -> Result<()> {
+    let closed = end.close().await;
+    so_far.and(closed)
 }
 
 async fn copy(from: &End, to: &End, topics: &[Topic]) -> Result<Done> {
@@ -106,7 +135,7 @@ async fn copy(from: &End, to: &End, topics: &[Topic]) -> Result<Done> {
     let survey = copier.prepare().await?;
     survey
         .check()
-        .with_context(|| format!("{to} (`compline topics ensure` says how to mend it)"))?;
+        .map_err(|error| anyhow!("{to}: {error}; {}", migrate::remedy(&to.config)))?;
     let mut source = copier.source().await?;
     // What is appended meanwhile is copied in further rounds, until there is none.
     loop {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use compline_broker::{Broker, BrokerConfig, RunningBroker};
-use compline_eventlog::LogConfig;
+use compline_eventlog::{Log, LogConfig};
 
 use crate::{
     role::reach,
@@ -53,7 +53,9 @@ pub(super) struct End {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Brokers,
+    Brokers {
+        nodes: usize,
+    },
     /// A street that runs; others write to it.
     Running,
     /// Nobody but us has it.
@@ -103,11 +105,15 @@ impl End {
     async fn brokers(brokers: &str, cluster: &LogConfig) -> Result<Self> {
         let mut config = cluster.clone();
         brokers.clone_into(&mut config.bootstrap);
-        reach::brokers(&config).await?;
+        reach::answers(&config).await?;
+        let cluster = Log::new(config.clone())?.cluster().await;
+        let nodes = cluster
+            .with_context(|| format!("what listens at {brokers} does not answer as Kafka does"))?
+            .nodes;
         Ok(Self {
             config,
             name: brokers.to_owned(),
-            kind: Kind::Brokers,
+            kind: Kind::Brokers { nodes },
         })
     }
 
@@ -153,7 +159,7 @@ impl End {
                 let closed = opened.broker.stop().await;
                 closed.with_context(|| format!("closing {}", self.name))
             }
-            Kind::Brokers | Kind::Running => Ok(()),
+            Kind::Brokers { .. } | Kind::Running => Ok(()),
         }
     }
 }

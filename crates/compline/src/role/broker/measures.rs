@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use compline_broker::{LATENCY_BOUNDS, Latency, Stats};
 use metrics::{Label, counter, gauge};
 
-use crate::metric;
+use crate::metric::{
+    self,
+    counted::{Counted, Counts},
+};
 
 /// Topics and groups are named by clients, and a metric is never forgotten: beyond so many, the
 /// rest is told together.
@@ -41,7 +44,7 @@ fn label(key: &'static str, value: &str) -> Label {
     Label::new(key, value.to_owned())
 }
 
-pub(super) fn record(stats: &Stats, shown: &mut Shown) {
+pub(super) fn record(stats: &Stats, shown: &mut Shown, counted: &Counted) {
     gauge!(metric::BROKER_CONNECTIONS).set(stats.connections as f64);
     for (name, count) in [
         (metric::BROKER_CONNECTIONS_TAKEN, stats.connections_accepted),
@@ -59,11 +62,11 @@ pub(super) fn record(stats: &Stats, shown: &mut Shown) {
     ] {
         counter!(name).absolute(count);
     }
-    histogram(metric::BROKER_SYNC_SECONDS, &[], &stats.syncs);
+    counted.set(metric::BROKER_SYNC_SECONDS, "", counts(&stats.syncs));
     gauge!(metric::BROKER_SYNC_LONGEST).set(stats.syncs.longest.as_secs_f64());
     for call in &stats.calls {
-        let labels = [label("request", &call.name)];
-        histogram(metric::BROKER_REQUEST_SECONDS, &labels, &call.took);
+        let counts = counts(&call.took);
+        counted.set(metric::BROKER_REQUEST_SECONDS, &call.name, counts);
     }
     for error in &stats.errors {
         counter!(metric::BROKER_ERRORS, vec![label("error", &error.name)]).absolute(error.count);
@@ -94,21 +97,13 @@ pub(super) fn record(stats: &Stats, shown: &mut Shown) {
     shown.show(metric::TOPIC_SEGMENTS, segments);
 }
 
-/// The broker counts by itself, so its buckets are shown as they are, cumulated.
-fn histogram(name: &str, labels: &[Label], latency: &Latency) {
-    let bounds = LATENCY_BOUNDS
-        .iter()
-        .map(|bound| bound.as_secs_f64().to_string());
-    let bounds = bounds.chain(["+Inf".to_owned()]);
-    let mut below = 0;
-    for (bound, count) in bounds.zip(&latency.buckets) {
-        below += count;
-        let mut labels = labels.to_vec();
-        labels.push(label("le", &bound));
-        counter!(format!("{name}_bucket"), labels).absolute(below);
+fn counts(latency: &Latency) -> Counts {
+    let bounds = LATENCY_BOUNDS.iter().map(|bound| bound.as_secs_f64());
+    Counts {
+        buckets: bounds.zip(latency.buckets).collect(),
+        above: latency.buckets[LATENCY_BOUNDS.len()],
+        sum: latency.total.as_secs_f64(),
     }
-    counter!(format!("{name}_count"), labels.to_vec()).absolute(latency.count);
-    gauge!(format!("{name}_sum"), labels.to_vec()).set(latency.total.as_secs_f64());
 }
 
 #[cfg(test)]
@@ -142,7 +137,7 @@ mod tests {
                 }],
                 ..Stats::default()
             };
-            record(&stats, &mut shown);
+            record(&stats, &mut shown, &Counted::default());
             let line = "broker_group_lag_records{group=\"g\",topic=\"t\"}";
             assert!(said.render().contains(&format!("{line} 7\n")));
             assert!(
@@ -153,7 +148,7 @@ mod tests {
             stats.groups = (0..2 * MOST_SERIES)
                 .map(|number| group(format!("many-{number}"), 1))
                 .collect();
-            record(&stats, &mut shown);
+            record(&stats, &mut shown, &Counted::default());
             let all = said.render();
             assert!(all.contains(&format!("{line} 0\n")), "{all}");
             assert!(all.contains("{group=\"(others)\",topic=\"(others)\"} 501\n"));

@@ -112,6 +112,22 @@ impl Brokers {
         }
     }
 
+    /// Every copy of a topic's segments that hold anything.
+    pub(crate) fn segments(&self, topic: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for (_, data) in self.data() {
+            let listed = Command::new("find")
+                .arg(data)
+                .args(["-name", "*.log", "-size", "+0"])
+                .output()
+                .unwrap();
+            let listed = String::from_utf8(listed.stdout).unwrap();
+            let of_topic = listed.lines().filter(|path| path.contains(topic));
+            found.extend(of_topic.map(PathBuf::from));
+        }
+        found
+    }
+
     /// The folders with everything in them, each with a name.
     fn data(&self) -> Vec<(String, PathBuf)> {
         match self {

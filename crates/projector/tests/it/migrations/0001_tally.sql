@@ -10,3 +10,6 @@ ALTER TABLE tally ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tally FORCE ROW LEVEL SECURITY;
 CREATE POLICY write_all ON tally TO compline_projector, compline_owner USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON tally TO compline_projector;
+CREATE POLICY read_own ON tally FOR SELECT TO compline_query
+    USING (tenant_id = nullif(current_setting('compline.tenant', true), '')::uuid);
+GRANT SELECT ON tally TO compline_query;
