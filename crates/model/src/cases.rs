@@ -115,8 +115,9 @@ pub const RULES: &[Rule] = &[
         "candidate-behind",
         Guard::CandidateBehind,
         "promotion",
-        NEVER_STUCK,
+        "what is equal is not taken for different",
     ),
+    rule("letting-go", Guard::LettingGo, "promotion", NEVER_STUCK),
     rule(
         "held-checkpoints",
         Guard::HeldCheckpoints,

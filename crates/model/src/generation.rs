@@ -1,8 +1,9 @@
 //! Protocol §5: a second generation is compared with the live one and takes its place.
 //!
 //! The log stands. Both generations are projected; how many records each has applied is all that
-//! their rows say. The candidate is right, or loses a record. A reader remembers how far what it
-//! read was.
+//! their rows say. The candidate is right, or loses a record. A comparison holds it where it is,
+//! takes the live rows once they are as far, lets it go on to there, and looks. A reader remembers
+//! how far what it read was.
 
 use std::fmt;
 
@@ -32,6 +33,8 @@ pub(crate) struct World {
     /// Which of them readers read.
     pointer: usize,
     comparison: Comparison,
+    /// The candidate goes no further.
+    held_at: Option<u8>,
     /// A promotion, or the way back: it has found that the other generation may take over.
     switch: Switch,
     /// How far what a reader has read last was.
@@ -42,6 +45,9 @@ pub(crate) struct World {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Comparison {
     None,
+    /// Its session is gone.
+    Killed,
+    Begun,
     /// The live rows at a position, which the candidate must come to.
     Waits {
         at: u8,
@@ -65,14 +71,20 @@ enum Switch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Project(usize),
+    BeginComparison,
     TakeSnapshot,
     Compare,
+    /// What a comparison has left behind is taken away.
+    LetGo,
     BeginSwitch,
     FindReady,
     Switch,
     Read,
     /// Whoever switches is gone, and what it held is free.
     GiveUp,
+    /// Whoever compares is gone.
+    KillComparison,
+    CompareAgain,
     /// Operators want the old generation back.
     GoBack,
 }
@@ -91,13 +103,12 @@ impl World {
 
 impl Promotion {
     fn project(&self, world: &mut World, generation: usize) -> Option<()> {
-        let is_held = self.guards.hold(Guard::HeldCheckpoints)
+        let is_locked = self.guards.hold(Guard::HeldCheckpoints)
             && world.switch != Switch::None
             && generation == world.pointer;
-        let stops = matches!(world.comparison, Comparison::Waits { at, .. } if at == world.next[1]);
-        let is_stopped = generation == 1 && stops && self.guards.hold(Guard::StopAtV);
-        let is_left = generation != world.pointer && generation == 0;
-        if is_held || is_stopped || is_left && !self.guards.hold(Guard::OldGoesOn) {
+        let is_held = generation == 1 && world.held_at == Some(world.next[1]);
+        let is_old = generation == 0 && world.pointer == 1;
+        if is_locked || is_held || is_old && !self.guards.hold(Guard::OldGoesOn) {
             return None;
         }
         if world.next[generation] == self.records {
@@ -107,33 +118,47 @@ impl Promotion {
         Some(())
     }
 
-    fn take_snapshot(&self, world: &mut World) -> Option<()> {
-        let at = world.next[0];
-        let is_behind = world.next[1] <= at || !self.guards.hold(Guard::CandidateBehind);
-        let is_new = matches!(world.comparison, Comparison::None);
-        if world.pointer == 1 || !is_new || !is_behind {
-            return None;
+    /// `readmodel::hold`.
+    fn hold(&self, world: &mut World, at: u8) {
+        if self.guards.hold(Guard::StopAtV) {
+            world.held_at = Some(at);
         }
-        world.comparison = Comparison::Waits {
-            at,
-            live: world.rows(0),
-        };
-        Some(())
     }
 
-    fn compare(&self, world: &mut World) -> Option<()> {
-        let Comparison::Waits { at, live } = world.comparison else {
-            return None;
-        };
-        let is_there = match self.guards.hold(Guard::StopAtV) {
-            true => world.next[1] == at,
-            false => world.next[1] >= at,
-        };
-        world.comparison = match world.rows(1) == live {
-            _ if !is_there => return None,
-            true => Comparison::Equal { at },
-            false => Comparison::Different { at },
-        };
+    /// `readmodel::compare`.
+    fn compare(&self, world: &mut World, action: Action) -> Option<()> {
+        let next = world.next;
+        match (action, &world.comparison) {
+            (Action::BeginComparison, Comparison::None)
+            | (Action::CompareAgain, Comparison::Killed)
+                if world.pointer == 0 =>
+            {
+                self.hold(world, next[1]);
+                world.comparison = Comparison::Begun;
+            }
+            (Action::TakeSnapshot, Comparison::Begun) => {
+                if next[0] < next[1] && self.guards.hold(Guard::CandidateBehind) {
+                    return None;
+                }
+                let (at, live) = (next[0], world.rows(0));
+                self.hold(world, at);
+                world.comparison = Comparison::Waits { at, live };
+            }
+            (Action::Compare, &Comparison::Waits { at, live }) if next[1] >= at => {
+                world.comparison = match world.rows(1) == live {
+                    true => Comparison::Equal { at },
+                    false => Comparison::Different { at },
+                };
+                world.held_at = None;
+            }
+            (Action::KillComparison, Comparison::Begun | Comparison::Waits { .. }) => {
+                world.comparison = Comparison::Killed;
+            }
+            (Action::LetGo, Comparison::Killed) if self.guards.hold(Guard::LettingGo) => {
+                world.held_at.take()?;
+            }
+            _ => return None,
+        }
         Some(())
     }
 }
@@ -148,6 +173,7 @@ impl Model for Promotion {
             next: [0; 2],
             pointer: 0,
             comparison: Comparison::None,
+            held_at: None,
             switch: Switch::None,
             read: 0,
             strikes: self.strikes,
@@ -159,13 +185,17 @@ impl Model for Promotion {
         actions.extend([
             Action::Project(0),
             Action::Project(1),
+            Action::BeginComparison,
             Action::TakeSnapshot,
             Action::Compare,
+            Action::LetGo,
             Action::BeginSwitch,
             Action::FindReady,
             Action::Switch,
             Action::Read,
             Action::GiveUp,
+            Action::KillComparison,
+            Action::CompareAgain,
             Action::GoBack,
         ]);
     }
@@ -177,8 +207,12 @@ impl Model for Promotion {
         }
         match action {
             Action::Project(generation) => self.project(&mut world, generation)?,
-            Action::TakeSnapshot => self.take_snapshot(&mut world)?,
-            Action::Compare => self.compare(&mut world)?,
+            Action::BeginComparison
+            | Action::TakeSnapshot
+            | Action::Compare
+            | Action::KillComparison
+            | Action::CompareAgain
+            | Action::LetGo => self.compare(&mut world, action)?,
             Action::BeginSwitch => {
                 let is_equal = matches!(world.comparison, Comparison::Equal { .. });
                 if world.pointer == 1 || !is_equal || world.switch != Switch::None {
@@ -234,18 +268,23 @@ impl Model for Promotion {
 }
 
 impl Part for Promotion {
-    /// The candidate is compared, and if it is right, live.
+    /// The candidate is compared, and if it is right, live; or nobody compares any more.
     fn is_done(&self, world: &World) -> bool {
+        let is_at_end = |generation: usize| world.next[generation] == self.records;
         let is_settled = match world.comparison {
             Comparison::Equal { .. } => world.pointer == 1,
             Comparison::Different { .. } => true,
-            _ => false,
+            Comparison::Killed => is_at_end(1),
+            Comparison::None | Comparison::Begun | Comparison::Waits { .. } => false,
         };
-        is_settled && world.switch == Switch::None && world.next[world.pointer] == self.records
+        is_settled && is_at_end(world.pointer) && world.switch == Switch::None
     }
 
     fn is_fate(&self, action: &Action) -> bool {
-        matches!(action, Action::GiveUp | Action::GoBack)
+        matches!(
+            action,
+            Action::GiveUp | Action::KillComparison | Action::CompareAgain | Action::GoBack
+        )
     }
 }
 
@@ -254,6 +293,10 @@ impl fmt::Display for Action {
         match self {
             Action::Project(0) => write!(f, "the old generation applies a record"),
             Action::Project(_) => write!(f, "the candidate applies a record, or loses it"),
+            Action::BeginComparison => write!(f, "a comparison holds the candidate where it is"),
+            Action::LetGo => write!(f, "the candidate is let go, whoever held it is gone"),
+            Action::CompareAgain => write!(f, "another holds the candidate where it is"),
+            Action::KillComparison => write!(f, "whoever compares crashes"),
             Action::TakeSnapshot => write!(f, "the live rows are taken for the comparison"),
             Action::Compare => write!(f, "they are compared with the candidate's"),
             Action::BeginSwitch => write!(f, "the promotion begins"),

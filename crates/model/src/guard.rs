@@ -47,6 +47,8 @@ pub enum Guard {
     StopAtV,
     /// The live rows are taken while the candidate is not beyond them.
     CandidateBehind,
+    /// A hold whose comparison is gone is taken away.
+    LettingGo,
     /// A promotion holds the live checkpoints until the other generation has reached them.
     HeldCheckpoints,
     /// The old generation goes on being projected.
