@@ -94,7 +94,12 @@ pub const RULES: &[Rule] = &[
     rule("recovery-by-id", Guard::RecoveryById, "recovery", LOST),
     rule("ledger", Guard::Ledger, "recovery", LOST),
     rule("relay-looks", Guard::RelayLooks, "old-outbox", LOST),
-    rule("settled-appends", Guard::SettledAppends, "recovery", LOST),
+    rule(
+        "settled-appends",
+        Guard::SettledAppends,
+        "two-processes",
+        LOST,
+    ),
     rule("renumbering", Guard::Renumbering, "two-histories", LOST),
     rule("entity-lock", Guard::EntityLock, "two-inputs", LOST),
     rule("read-after-lock", Guard::ReadAfterLock, "two-inputs", LOST),
@@ -230,7 +235,21 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "two-histories",
-        about: "two processes; the backup comes back after others have gone on from empty tables",
+        about: "the backup comes back after the engine has gone on from empty tables",
+        strikes: 2,
+        run: |guards, strikes| {
+            check(|| Recovery {
+                guards,
+                strikes,
+                inputs: vec![(vec!['a'], 0), (vec!['c'], 0)],
+                processes: 1,
+                places: 1,
+            })
+        },
+    },
+    Case {
+        name: "two-processes",
+        about: "the same in two processes",
         strikes: 2,
         run: |guards, strikes| {
             check(|| Recovery {

@@ -1,7 +1,7 @@
 //! Protocol §2, "tables lost, or older than the log": an engine whose database goes back.
 //!
 //! Each input partition has a task, in one process or in two; one process relays. Each input
-//! brings an output on both output partitions. A backup is taken at any time, and at any time the
+//! brings an output on each output partition. A backup is taken at any time, and at any time the
 //! database is the backup, or empty tables, on a server that was just started; sessions end with
 //! the old one, what is under way to the log goes on. What a task does in one transaction is one
 //! step here, for the model of the engine has its parts. Looking into the log is two: the ends are
@@ -12,8 +12,9 @@
 mod look;
 mod words;
 
-use stateright::{Model, Property};
 use std::collections::BTreeSet;
+
+use stateright::{Model, Property};
 
 use crate::{
     guard::{Guard, Guards},
