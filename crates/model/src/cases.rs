@@ -111,6 +111,12 @@ pub const RULES: &[Rule] = &[
         LOST,
     ),
     rule(
+        "mark-of-parked",
+        Guard::MarkOfParked,
+        "redrive",
+        "no reader meets a hole",
+    ),
+    rule(
         "stop-at-v",
         Guard::StopAtV,
         "promotion",

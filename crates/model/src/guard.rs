@@ -43,6 +43,8 @@ pub enum Guard {
     RedriveLock,
     /// A redrive does not ask the mark, which moved when its records were parked.
     RedrivePassesMark,
+    /// The mark moves when a record is taken, be it applied or parked.
+    MarkOfParked,
     /// The candidate stops at exactly the position that the live rows were taken at.
     StopAtV,
     /// The live rows are taken while the candidate is not beyond them.

@@ -1,7 +1,7 @@
 //! Protocol §4: a key is parked, and tried again beside live traffic.
 //!
-//! All records are of one key and its first one is poison to the build that runs first. The
-//! projector takes the fence and reads the parked keys in one step, and writes in another; so does
+//! All records are of one key and of one producer, and the second one is poison to the build that
+//! runs first. The projector takes the fence and reads the parked keys in one step, and writes in another; so does
 //! the redrive with its lock and the key's list. A record that joins a key which is not parked any
 //! more is refused by the foreign key, and its transaction tried again.
 
@@ -13,6 +13,9 @@ use crate::{
     guard::{Guard, Guards},
     part::Part,
 };
+
+/// The record that cannot be applied.
+const POISON: u8 = 1;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Redrive {
@@ -26,6 +29,9 @@ pub(crate) struct Redrive {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     next: u8,
+    mark: Option<u8>,
+    /// At a hole in the producer's numbers.
+    has_stopped: bool,
     /// The records that wait, when the key is parked.
     parked: Option<Vec<u8>>,
     applied: Vec<u8>,
@@ -55,16 +61,25 @@ impl Redrive {
         self.guards.hold(Guard::RedriveLock)
     }
 
-    fn commit(world: &mut World) -> Option<()> {
+    fn commit(&self, world: &mut World) -> Option<()> {
         let found_parked = world.batch.take()?;
         let record = world.next;
-        let is_poison = record == 0 && !world.is_mended;
+        // Its number, too: none is told twice here.
+        if world.mark.is_some_and(|mark| record > mark + 1) {
+            world.has_stopped = true;
+            return Some(());
+        }
+        let is_poison = record == POISON && !world.is_mended;
+        let is_applied = !found_parked && !is_poison;
         match (found_parked, &mut world.parked) {
             (true, Some(list)) => list.push(record),
             // The foreign key refuses it.
             (true, None) => return Some(()),
             (false, parked) if is_poison => *parked = Some(vec![record]),
             (false, _) => world.applied.push(record),
+        }
+        if is_applied || self.guards.hold(Guard::MarkOfParked) {
+            world.mark = Some(record);
         }
         world.next += 1;
         Some(())
@@ -88,6 +103,8 @@ impl Model for Redrive {
     fn init_states(&self) -> Vec<World> {
         vec![World {
             next: 0,
+            mark: None,
+            has_stopped: false,
             parked: None,
             applied: Vec::new(),
             is_mended: false,
@@ -117,12 +134,13 @@ impl Model for Redrive {
         match action {
             Action::Begin => {
                 let waits = world.redrive.is_some() && self.excludes();
-                if world.batch.is_some() || waits || world.next == self.records {
+                let is_over = world.has_stopped || world.next == self.records;
+                if world.batch.is_some() || waits || is_over {
                     return None;
                 }
                 world.batch = Some(world.parked.is_some());
             }
-            Action::Commit => Self::commit(&mut world)?,
+            Action::Commit => self.commit(&mut world)?,
             Action::RollBack => {
                 world.batch.take()?;
             }
@@ -148,6 +166,9 @@ impl Model for Redrive {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
+            Property::always("no reader meets a hole", |_, world: &World| {
+                !world.has_stopped
+            }),
             Property::always(
                 "nothing is lost",
                 |_,
