@@ -1,7 +1,7 @@
-//! The parts in the sizes that are checked, and where each guard is missed.
+//! The parts, in the sizes that are checked.
 
 use crate::{
-    check::{NEVER_STUCK, Verdict, check},
+    check::{Verdict, check},
     engine::Engine,
     entity::Meeting,
     generation::Promotion,
@@ -33,144 +33,6 @@ impl Case {
     }
 }
 
-/// What is missed without a guard.
-#[derive(Debug)]
-pub struct Rule {
-    pub name: &'static str,
-    pub guard: Guard,
-    /// The case that shows it.
-    pub case: &'static str,
-    /// The promise that is broken then.
-    pub breaks: &'static str,
-}
-
-const LOST: &str = "nothing is lost";
-const LOST_OR_MOVED: &str = "nothing is lost or out of order";
-const DOUBLED: &str = "nothing is doubled";
-
-/// Every guard, once.
-pub const RULES: &[Rule] = &[
-    rule(
-        "epoch",
-        Guard::Epoch,
-        "owners",
-        "who was fenced writes nothing",
-    ),
-    rule("next-offset", Guard::NextOffset, "owners", LOST_OR_MOVED),
-    rule(
-        "mark-in-transaction",
-        Guard::MarkInTransaction,
-        "owners",
-        DOUBLED,
-    ),
-    rule(
-        "forgetting",
-        Guard::Forgetting,
-        "shared-transactions",
-        LOST_OR_MOVED,
-    ),
-    rule("reassign", Guard::Reassign, "owners", NEVER_STUCK),
-    rule("idle-look", Guard::IdleLook, "owners", NEVER_STUCK),
-    rule(
-        "synced-claim",
-        Guard::SyncedClaim,
-        "owners",
-        "who was fenced writes nothing",
-    ),
-    rule("outbox", Guard::Outbox, "outbox", LOST),
-    rule(
-        "hole-free-numbers",
-        Guard::HoleFreeNumbers,
-        "outbox",
-        "what is decided is read in that order",
-    ),
-    rule(
-        "one-producer",
-        Guard::OneProducer,
-        "outbox",
-        "what is decided is read in that order",
-    ),
-    rule("no-timeout", Guard::NoTimeout, "outbox", LOST),
-    rule("recovery-by-id", Guard::RecoveryById, "recovery", LOST),
-    rule("ledger", Guard::Ledger, "recovery", LOST),
-    rule("relay-looks", Guard::RelayLooks, "old-outbox", LOST),
-    rule(
-        "settled-appends",
-        Guard::SettledAppends,
-        "two-processes",
-        LOST,
-    ),
-    rule("renumbering", Guard::Renumbering, "two-histories", LOST),
-    rule("entity-lock", Guard::EntityLock, "two-inputs", LOST),
-    rule("read-after-lock", Guard::ReadAfterLock, "two-inputs", LOST),
-    rule("redrive-lock", Guard::RedriveLock, "redrive", LOST),
-    rule(
-        "redrive-passes-mark",
-        Guard::RedrivePassesMark,
-        "redrive",
-        LOST,
-    ),
-    rule(
-        "mark-of-parked",
-        Guard::MarkOfParked,
-        "redrive",
-        "no reader meets a hole",
-    ),
-    rule(
-        "stop-at-v",
-        Guard::StopAtV,
-        "promotion",
-        "what is equal is not taken for different",
-    ),
-    rule(
-        "candidate-behind",
-        Guard::CandidateBehind,
-        "promotion",
-        "what is equal is not taken for different",
-    ),
-    rule("letting-go", Guard::LettingGo, "promotion", NEVER_STUCK),
-    rule(
-        "held-checkpoints",
-        Guard::HeldCheckpoints,
-        "promotion",
-        "no reader goes back",
-    ),
-    rule("old-goes-on", Guard::OldGoesOn, "promotion", NEVER_STUCK),
-    rule(
-        "synced-high-watermark",
-        Guard::SyncedHighWatermark,
-        "log",
-        "what was read stands in the log",
-    ),
-    rule(
-        "duplicate-waits",
-        Guard::DuplicateWaits,
-        "log",
-        "nothing acknowledged is lost",
-    ),
-    rule(
-        "id-blocks",
-        Guard::IdBlocks,
-        "log",
-        "nothing acknowledged is lost",
-    ),
-];
-
-const fn rule(name: &'static str, guard: Guard, case: &'static str, breaks: &'static str) -> Rule {
-    Rule {
-        name,
-        guard,
-        case,
-        breaks,
-    }
-}
-
-impl Rule {
-    pub fn named(name: &str) -> Option<&'static Rule> {
-        RULES.iter().find(|rule| rule.name == name)
-    }
-}
-
 pub const CASES: &[Case] = &[
     Case {
         name: "owners",
@@ -186,7 +48,7 @@ pub const CASES: &[Case] = &[
         },
     },
     Case {
-        name: "shared-transactions",
+        name: "shared",
         about: "two owners of two partitions, which share transactions",
         strikes: 2,
         run: |guards, strikes| {

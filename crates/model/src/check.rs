@@ -4,11 +4,7 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker as _, HasDiscoveries};
 
-use crate::{graph::Graph, part::Part, story::Story};
-
-/// The promise that no list of properties can hold: whatever fate did, the protocol's own steps
-/// come to the end.
-pub const NEVER_STUCK: &str = "it is never stuck";
+use crate::{graph::Graph, part::Part, promise, story::Story};
 
 /// What was found.
 #[derive(Debug)]
@@ -46,7 +42,7 @@ pub(crate) fn check<P: Part>(part: impl Fn() -> P) -> Verdict {
             while graph.next().is_some() {}
             assert_eq!(graph.len(), states, "two visits of all states differ");
             graph.stuck().map(|stuck| Broken {
-                promise: NEVER_STUCK,
+                promise: promise::STUCK,
                 story: graph.story(stuck),
             })
         }

@@ -15,6 +15,7 @@ use stateright::{Model, Property};
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
     reader::{Output, Reader},
 };
 
@@ -150,6 +151,26 @@ impl World {
     }
 }
 
+/// The promises.
+impl Engine {
+    fn loses_nothing(&self, World { log, reader, .. }: &World) -> bool {
+        log.iter().all(|output| reader.has(output.about))
+    }
+
+    fn doubles_nothing(&self, world: &World) -> bool {
+        !world.reader.has_twice()
+    }
+
+    fn has_no_hole(&self, world: &World) -> bool {
+        !world.reader.has_stopped
+    }
+
+    fn keeps_order(&self, world: &World) -> bool {
+        let at = |about| world.decided.iter().position(|it| it == about);
+        world.reader.applied.iter().filter_map(at).is_sorted()
+    }
+}
+
 impl Model for Engine {
     type State = World;
     type Action = Action;
@@ -234,22 +255,10 @@ impl Model for Engine {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing is lost", |_, World { log, reader, .. }| {
-                log.iter().all(|output| reader.has(output.about))
-            }),
-            Property::always("nothing is doubled", |_, World { reader, .. }| {
-                !reader.has_twice()
-            }),
-            Property::always("no reader meets a hole", |_, world: &World| {
-                !world.reader.has_stopped
-            }),
-            Property::always("what is decided is read in that order", |_, world| {
-                let World {
-                    reader, decided, ..
-                } = world;
-                let at = |about| decided.iter().position(|it| it == about);
-                reader.applied.iter().filter_map(at).is_sorted()
-            }),
+            Property::always(promise::LOST, Self::loses_nothing),
+            Property::always(promise::DOUBLED, Self::doubles_nothing),
+            Property::always(promise::HOLE, Self::has_no_hole),
+            Property::always(promise::ORDER, Self::keeps_order),
         ]
     }
 }

@@ -13,6 +13,7 @@ use stateright::{Model, Property};
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
 };
 
 #[derive(Clone, Debug)]
@@ -136,6 +137,19 @@ impl Meeting {
     }
 }
 
+/// The promises.
+impl Meeting {
+    fn loses_nothing(&self, world: &World) -> bool {
+        let is_decided = world.tasks.iter().all(|task| *task == Task::Done);
+        !is_decided || (1..=self.webhooks).all(|webhook| world.told.contains(&webhook))
+    }
+
+    fn doubles_nothing(&self, World { told, .. }: &World) -> bool {
+        let twice = |(at, webhook)| told[..at].contains(webhook);
+        !told.iter().enumerate().any(twice)
+    }
+}
+
 impl Model for Meeting {
     type State = World;
     type Action = Action;
@@ -189,14 +203,8 @@ impl Model for Meeting {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing is lost", |part: &Self, world: &World| {
-                let is_decided = world.tasks.iter().all(|task| *task == Task::Done);
-                !is_decided || (1..=part.webhooks).all(|webhook| world.told.contains(&webhook))
-            }),
-            Property::always("nothing is doubled", |_, World { told, .. }| {
-                let twice = |(at, webhook)| told[..at].contains(webhook);
-                !told.iter().enumerate().any(twice)
-            }),
+            Property::always(promise::LOST, Self::loses_nothing),
+            Property::always(promise::DOUBLED, Self::doubles_nothing),
         ]
     }
 }

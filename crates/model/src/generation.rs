@@ -12,6 +12,7 @@ use stateright::{Model, Property};
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
 };
 
 /// The record that a wrong candidate loses.
@@ -163,6 +164,23 @@ impl Promotion {
     }
 }
 
+/// The promises.
+impl Promotion {
+    fn sees_differences(&self, world: &World) -> bool {
+        let differs = |at| !world.is_right && at > LOST;
+        !matches!(world.comparison, Comparison::Equal { at } if differs(at))
+    }
+
+    fn sees_equality(&self, world: &World) -> bool {
+        let is_refused = matches!(world.comparison, Comparison::Different { .. });
+        !(world.is_right && is_refused)
+    }
+
+    fn shows_no_past(&self, world: &World) -> bool {
+        world.next[world.pointer] >= world.read
+    }
+}
+
 impl Model for Promotion {
     type State = World;
     type Action = Action;
@@ -248,21 +266,9 @@ impl Model for Promotion {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("what differs is not taken for equal", |_, world: &World| {
-                let differs = |at| !world.is_right && at > LOST;
-                !matches!(world.comparison, Comparison::Equal { at } if differs(at))
-            }),
-            Property::always("what is equal is not taken for different", |_, world| {
-                let World {
-                    is_right,
-                    comparison,
-                    ..
-                } = world;
-                !(*is_right && matches!(comparison, Comparison::Different { .. }))
-            }),
-            Property::always("no reader goes back", |_, world: &World| {
-                world.next[world.pointer] >= world.read
-            }),
+            Property::always(promise::DIFFERENT, Self::sees_differences),
+            Property::always(promise::EQUAL, Self::sees_equality),
+            Property::always(promise::PAST, Self::shows_no_past),
         ]
     }
 }

@@ -29,12 +29,15 @@ mod guard;
 mod log;
 mod part;
 mod projector;
+mod promise;
 mod reader;
 mod recovery;
 mod redrive;
+mod rules;
 mod story;
 
-pub use cases::{CASES, Case, RULES, Rule};
-pub use check::{Broken, NEVER_STUCK, Verdict};
+pub use cases::{CASES, Case};
+pub use check::{Broken, Verdict};
 pub use guard::{Guard, Guards};
+pub use rules::{RULES, Rule};
 pub use story::Story;

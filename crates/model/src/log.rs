@@ -11,6 +11,7 @@ use stateright::{Model, Property};
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
 };
 
 /// Ids that are made durable at once.
@@ -133,6 +134,24 @@ impl Log {
     }
 }
 
+/// The promises.
+impl Log {
+    fn keeps_what_it_acknowledged(&self, world: &World) -> bool {
+        let has = |word: &char| world.log.iter().any(|record| record.word == *word);
+        let mut producers = world.producers.iter().zip(&self.words);
+        producers.all(|(producer, words)| words[..producer.said].iter().all(has))
+    }
+
+    fn doubles_nothing(&self, World { log, .. }: &World) -> bool {
+        let is_repeat = |at: usize| log[..at].iter().any(|it| it.word == log[at].word);
+        !(0..log.len()).any(is_repeat)
+    }
+
+    fn keeps_what_was_read(&self, world: &World) -> bool {
+        world.log.starts_with(&world.read)
+    }
+}
+
 impl Model for Log {
     type State = World;
     type Action = Action;
@@ -190,21 +209,9 @@ impl Model for Log {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(
-                "nothing acknowledged is lost",
-                |part: &Self, world: &World| {
-                    let has = |word: &char| world.log.iter().any(|record| record.word == *word);
-                    let mut producers = world.producers.iter().zip(&part.words);
-                    producers.all(|(producer, words)| words[..producer.said].iter().all(has))
-                },
-            ),
-            Property::always("nothing is doubled", |_, World { log, .. }| {
-                let is_word = |at: usize| log[..at].iter().any(|it| it.word == log[at].word);
-                !(0..log.len()).any(is_word)
-            }),
-            Property::always("what was read stands in the log", |_, world: &World| {
-                world.log.starts_with(&world.read)
-            }),
+            Property::always(promise::ACKNOWLEDGED, Self::keeps_what_it_acknowledged),
+            Property::always(promise::DOUBLED, Self::doubles_nothing),
+            Property::always(promise::READ, Self::keeps_what_was_read),
         ]
     }
 }

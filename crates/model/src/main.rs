@@ -12,11 +12,11 @@ use compline_model::{CASES, Case, Guards, RULES, Rule, Verdict};
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The rule to take away.
-    #[arg(long, value_parser = RULES.iter().map(|rule| rule.name).collect::<Vec<_>>())]
-    without: Option<String>,
+    #[arg(long, value_parser = rule)]
+    without: Option<&'static Rule>,
     /// The only part to check.
-    #[arg(long, value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
-    part: Option<String>,
+    #[arg(long, value_parser = part)]
+    part: Option<&'static Case>,
     /// How often fate may strike; each more takes some ten times as long.
     #[arg(long)]
     strikes: Option<u8>,
@@ -24,8 +24,11 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let rule = arguments.without.as_deref().and_then(Rule::named);
-    let part = arguments.part.as_deref().or(rule.map(|rule| rule.case));
+    let rule = arguments.without;
+    let part = arguments
+        .part
+        .map(|part| part.name)
+        .or(rule.map(|rule| rule.case));
     let guards = rule.map_or(Guards::ALL, |rule| Guards::ALL.without(rule.guard));
     let mut as_expected = true;
     for case in CASES
@@ -54,4 +57,20 @@ fn tell(case: &Case, verdict: &Verdict) {
         None => println!("      all {states} states in {seconds:.1} s, every promise holds\n"),
         Some(broken) => println!("      broken: {}\n{}", broken.promise, broken.story),
     }
+}
+
+fn rule(name: &str) -> Result<&'static Rule, String> {
+    let names = || RULES.iter().map(Rule::name).collect::<Vec<_>>().join(", ");
+    Rule::named(name).ok_or_else(|| format!("the rules are {}", names()))
+}
+
+fn part(name: &str) -> Result<&'static Case, String> {
+    let names = || {
+        CASES
+            .iter()
+            .map(|case| case.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    Case::named(name).ok_or_else(|| format!("the parts are {}", names()))
 }

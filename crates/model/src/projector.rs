@@ -17,6 +17,7 @@ use self::transaction::sift;
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
 };
 
 const OWNERS: [Owner; 2] = [Owner::A, Owner::B];
@@ -147,6 +148,25 @@ impl Projector {
         if heads.len() > 1 {
             actions.push(Action::Begin(owner, heads));
         }
+    }
+}
+
+/// The promises.
+impl Projector {
+    fn doubles_nothing(&self, world: &World) -> bool {
+        self.tables(world).iter().all(|Row { applied, .. }| {
+            let twice = |(at, number)| applied[..at].contains(number);
+            !applied.iter().enumerate().any(twice)
+        })
+    }
+
+    fn loses_and_moves_nothing(&self, world: &World) -> bool {
+        let mut rows = self.tables(world).iter().zip(&self.log);
+        rows.all(|(row, log)| row.applied == sift(&log[..row.next], &mut None))
+    }
+
+    fn fences_zombies(&self, world: &World) -> bool {
+        !world.zombie_wrote
     }
 }
 
@@ -302,20 +322,9 @@ impl Model for Projector {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing is doubled", |part, world| {
-                let mut rows = part.tables(world).iter();
-                rows.all(|row| {
-                    let twice = |(at, number)| row.applied[..at].contains(number);
-                    !row.applied.iter().enumerate().any(twice)
-                })
-            }),
-            Property::always("nothing is lost or out of order", |part, world| {
-                let mut rows = part.tables(world).iter().zip(&part.log);
-                rows.all(|(row, log)| row.applied == sift(&log[..row.next], &mut None))
-            }),
-            Property::always("who was fenced writes nothing", |_, world: &World| {
-                !world.zombie_wrote
-            }),
+            Property::always(promise::DOUBLED, Self::doubles_nothing),
+            Property::always(promise::LOST_OR_MOVED, Self::loses_and_moves_nothing),
+            Property::always(promise::FENCED, Self::fences_zombies),
         ]
     }
 }

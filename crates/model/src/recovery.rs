@@ -19,6 +19,7 @@ use stateright::{Model, Property};
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
     reader::{Output, Reader},
 };
 
@@ -224,6 +225,28 @@ impl Relay {
     }
 }
 
+/// The promises.
+impl Recovery {
+    fn loses_nothing(&self, world: &World) -> bool {
+        let is_quiet = world.processes.iter().all(|it| it.relay.is_settled());
+        let is_told = is_quiet && self.is_decided(world);
+        let readers = world.log.iter().zip(&world.readers);
+        readers.take(self.places).all(|(log, reader)| {
+            let mut inputs = self.inputs.iter().flat_map(|(inputs, _)| inputs);
+            let has_log = log.iter().all(|output| reader.has(output.about));
+            has_log && (!is_told || inputs.all(|about| reader.has(*about)))
+        })
+    }
+
+    fn doubles_nothing(&self, world: &World) -> bool {
+        !world.readers.iter().any(Reader::has_twice)
+    }
+
+    fn has_no_hole(&self, world: &World) -> bool {
+        !world.readers.iter().any(|reader| reader.has_stopped)
+    }
+}
+
 impl Model for Recovery {
     type State = World;
     type Action = Action;
@@ -346,22 +369,9 @@ impl Model for Recovery {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing is lost", |part: &Self, world: &World| {
-                let is_quiet = world.processes.iter().all(|it| it.relay.is_settled());
-                let is_decided = is_quiet && part.is_decided(world);
-                let readers = world.log.iter().zip(&world.readers);
-                readers.take(part.places).all(|(log, reader)| {
-                    let has = |about: &char| reader.has(*about);
-                    let mut all = part.inputs.iter().flat_map(|(inputs, _)| inputs);
-                    log.iter().all(|it| has(&it.about)) && (!is_decided || all.all(has))
-                })
-            }),
-            Property::always("nothing is doubled", |_, World { readers, .. }| {
-                !readers.iter().any(Reader::has_twice)
-            }),
-            Property::always("no reader meets a hole", |_, World { readers, .. }| {
-                !readers.iter().any(|reader| reader.has_stopped)
-            }),
+            Property::always(promise::LOST, Self::loses_nothing),
+            Property::always(promise::DOUBLED, Self::doubles_nothing),
+            Property::always(promise::HOLE, Self::has_no_hole),
         ]
     }
 }

@@ -12,6 +12,7 @@ use stateright::{Model, Property};
 use crate::{
     guard::{Guard, Guards},
     part::Part,
+    promise,
 };
 
 /// The record that cannot be applied.
@@ -96,6 +97,26 @@ impl Redrive {
     }
 }
 
+/// The promises.
+impl Redrive {
+    fn loses_nothing(&self, world: &World) -> bool {
+        let waits = |record: &u8| world.parked.iter().flatten().any(|it| it == record);
+        (0..world.next).all(|record| world.applied.contains(&record) || waits(&record))
+    }
+
+    fn has_no_hole(&self, world: &World) -> bool {
+        !world.has_stopped
+    }
+
+    fn keeps_order(&self, world: &World) -> bool {
+        world
+            .applied
+            .iter()
+            .zip(0..)
+            .all(|(record, expected)| *record == expected)
+    }
+}
+
 impl Model for Redrive {
     type State = World;
     type Action = Action;
@@ -166,31 +187,9 @@ impl Model for Redrive {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no reader meets a hole", |_, world: &World| {
-                !world.has_stopped
-            }),
-            Property::always(
-                "nothing is lost",
-                |_,
-                 World {
-                     next,
-                     parked,
-                     applied,
-                     ..
-                 }| {
-                    let waits = |record: &u8| parked.as_ref().is_some_and(|it| it.contains(record));
-                    (0..*next).all(|record| applied.contains(&record) || waits(&record))
-                },
-            ),
-            Property::always(
-                "each key in log order, once",
-                |_, World { applied, .. }| {
-                    applied
-                        .iter()
-                        .copied()
-                        .eq(0..u8::try_from(applied.len()).unwrap_or(u8::MAX))
-                },
-            ),
+            Property::always(promise::LOST, Self::loses_nothing),
+            Property::always(promise::HOLE, Self::has_no_hole),
+            Property::always(promise::KEY_ORDER, Self::keeps_order),
         ]
     }
 }

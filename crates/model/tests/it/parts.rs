@@ -21,7 +21,7 @@ fn rows_and_position_move_together() {
 
 #[test]
 fn partitions_that_share_a_transaction_do_not_harm_each_other() {
-    holds("shared-transactions");
+    holds("shared");
 }
 
 #[test]

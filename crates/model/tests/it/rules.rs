@@ -10,11 +10,11 @@ fn each_rule_is_needed() {
         let verdict = case.check(Guards::ALL.without(rule.guard), None);
         let broken = verdict
             .broken
-            .unwrap_or_else(|| panic!("{} is not needed", rule.name));
+            .unwrap_or_else(|| panic!("{} is not needed", rule.name()));
         assert!(
             broken.promise == rule.breaks,
             "without {}: {}\n{}",
-            rule.name,
+            rule.name(),
             broken.promise,
             broken.story
         );
