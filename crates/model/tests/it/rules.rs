@@ -1,7 +1,7 @@
 //! Without a guard the promise that it keeps is broken: what fails here may be dropped from the
 //! protocol.
 
-use compline_model::{CASES, Case, Guards, RULES};
+use compline_model::{CASES, Case, Guard, Guards, RULES};
 
 #[test]
 fn each_rule_is_needed() {
@@ -30,5 +30,15 @@ fn each_part_needs_a_rule() {
             "{}",
             case.name
         );
+    }
+}
+
+/// One that is left out of the table is never missed.
+#[test]
+fn each_guard_has_a_rule() {
+    let last = Guard::IdBlocks;
+    for guard in 0..=last as usize {
+        let rules = RULES.iter().filter(|rule| rule.guard as usize == guard);
+        assert_eq!(rules.count(), 1, "guard {guard} of {last:?}");
     }
 }
