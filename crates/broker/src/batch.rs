@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 
 pub(crate) use build::{NewRecord, build};
 #[cfg(test)]
-pub(crate) use build::{Sender, build_as};
+pub(crate) use build::{Sender, build_as, sample};
 pub(crate) use check::{Fault, check, is_packed};
 pub(crate) use codec::Codec;
 pub(crate) use filter::{Filtered, filter};
@@ -194,22 +194,6 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sample() -> Vec<u8> {
-        build(
-            &[
-                NewRecord {
-                    key: b"k",
-                    value: Some(b"v"),
-                },
-                NewRecord {
-                    key: b"l",
-                    value: None,
-                },
-            ],
-            1_000,
-        )
-    }
 
     #[test]
     fn a_stamp_changes_offset_and_append_time_and_keeps_the_sum_right() {

@@ -106,7 +106,7 @@ impl Inspector {
             match file::read_whole(&*self.disk, &path)? {
                 Some(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
                 None => {
-                    findings.push(Finding::damage(&path, 0, "the file is missing"));
+                    findings.push(Finding::damage(&path, 0, folder::MISSING));
                     Ok(String::new())
                 }
             }

@@ -129,7 +129,7 @@ impl<F: Fold> Projector<F> {
             Cut {
                 records: self.config.batch_records,
                 bytes: self.config.batch_bytes,
-                at_once: self.config.tempo.at_once(self.config.transactions),
+                at_once: self.config.transactions,
                 pace: self.config.pace,
             },
             self.config.tempo.clone(),

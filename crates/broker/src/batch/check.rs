@@ -109,24 +109,8 @@ const UNSOUND: Fault = Fault::Invalid("a record is cut short or cannot be unpack
 
 #[cfg(test)]
 mod tests {
-    use super::super::{NewRecord, SUM_FROM, build};
+    use super::super::{SUM_FROM, sample};
     use super::*;
-
-    fn sample() -> Vec<u8> {
-        build(
-            &[
-                NewRecord {
-                    key: b"k",
-                    value: Some(b"v"),
-                },
-                NewRecord {
-                    key: b"l",
-                    value: None,
-                },
-            ],
-            1_000,
-        )
-    }
 
     fn resum(batch: &mut [u8]) {
         let sum = crc32c::crc32c(&batch[SUM_FROM..]);

@@ -117,8 +117,10 @@ impl Walk<'_> {
             return Err(Error::corrupt(&path, 0, what));
         }
         if base < expected {
-            let what =
-                format!("it begins at offset {base}, and the segment before it ends at {expected}");
+            let what = format!(
+                "it begins at offset {base}, and the segment before it ends at {expected}: one of \
+                         the two is not of this log; move that one out of the folder"
+            );
             self.facts.findings.push(Finding::damage(&path, 0, what));
             self.facts.end_offset = base;
         } else if base > expected {
@@ -357,9 +359,10 @@ impl Walk<'_> {
                 || name.ends_with(".new");
             if !ours {
                 let path = self.folder.join(&name);
-                self.facts
-                    .findings
-                    .push(Finding::note(&path, "a file that no broker made"));
+                self.facts.findings.push(Finding::note(
+                    &path,
+                    "a file that no broker made; it is left alone",
+                ));
             }
         }
         Ok(())

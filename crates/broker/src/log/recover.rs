@@ -45,7 +45,11 @@ pub(crate) fn open(
     let Some((last, full)) = bases.split_last() else {
         if let Some(mark) = mark {
             let path = segment_path(folder, mark.synced.segment);
-            return Err(Error::corrupt(&path, 0, "the segment is missing"));
+            return Err(Error::corrupt(
+                &path,
+                0,
+                "the segment is missing, and the log was synced up to it",
+            ));
         }
         let active = Active::create(&**disk, folder, 0)?;
         sync_names(&**disk, folder)?;
@@ -84,7 +88,11 @@ pub(crate) fn open(
     };
     if let Some(mark) = mark.filter(|mark| mark.synced.segment > *last) {
         let path = segment_path(folder, mark.synced.segment);
-        return Err(Error::corrupt(&path, 0, "the segment is missing"));
+        return Err(Error::corrupt(
+            &path,
+            0,
+            "the segment is missing, and the log was synced up to it",
+        ));
     }
     let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
     let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
