@@ -40,10 +40,10 @@ pub const CASES: &[Case] = &[
         strikes: 3,
         run: |guards, strikes| {
             let log = vec![vec![1, 2, 1, 2, 3]];
-            check(|| Projector {
+            check(Projector {
                 guards,
                 strikes,
-                log: log.clone(),
+                log,
             })
         },
     },
@@ -53,10 +53,10 @@ pub const CASES: &[Case] = &[
         strikes: 2,
         run: |guards, strikes| {
             let log = vec![vec![1, 1, 2], vec![1, 2]];
-            check(|| Projector {
+            check(Projector {
                 guards,
                 strikes,
-                log: log.clone(),
+                log,
             })
         },
     },
@@ -66,10 +66,10 @@ pub const CASES: &[Case] = &[
         strikes: 2,
         run: |guards, strikes| {
             let inputs = [vec!['a', 'b'], vec!['c']];
-            check(|| Engine {
+            check(Engine {
                 guards,
                 strikes,
-                inputs: inputs.clone(),
+                inputs,
             })
         },
     },
@@ -78,7 +78,7 @@ pub const CASES: &[Case] = &[
         about: "the database of a running engine goes back, or is empty; two output partitions",
         strikes: 1,
         run: |guards, strikes| {
-            check(|| Recovery {
+            check(Recovery {
                 guards: guards.without(Guard::Renumbering),
                 strikes,
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 0)],
@@ -92,7 +92,7 @@ pub const CASES: &[Case] = &[
         about: "the same with one output partition, and an outbox that is older than what was told",
         strikes: 1,
         run: |guards, strikes| {
-            check(|| Recovery {
+            check(Recovery {
                 guards: guards.without(Guard::Renumbering),
                 strikes,
                 inputs: vec![(vec!['a', 'b'], 0), (vec!['c'], 0)],
@@ -106,7 +106,7 @@ pub const CASES: &[Case] = &[
         about: "the backup comes back after the engine has gone on from empty tables",
         strikes: 2,
         run: |guards, strikes| {
-            check(|| Recovery {
+            check(Recovery {
                 guards,
                 strikes,
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 0)],
@@ -120,7 +120,7 @@ pub const CASES: &[Case] = &[
         about: "the same in two processes",
         strikes: 2,
         run: |guards, strikes| {
-            check(|| Recovery {
+            check(Recovery {
                 guards,
                 strikes,
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 1)],
@@ -134,7 +134,7 @@ pub const CASES: &[Case] = &[
         about: "two webhooks of an account and its connection",
         strikes: 3,
         run: |guards, strikes| {
-            check(|| Meeting {
+            check(Meeting {
                 guards,
                 strikes,
                 webhooks: 2,
@@ -146,7 +146,7 @@ pub const CASES: &[Case] = &[
         about: "a parked key is tried again beside live traffic",
         strikes: 3,
         run: |guards, strikes| {
-            check(|| Redrive {
+            check(Redrive {
                 guards,
                 strikes,
                 records: 4,
@@ -158,7 +158,7 @@ pub const CASES: &[Case] = &[
         about: "a rebuild, right or wrong, is compared, promoted and rolled back",
         strikes: 3,
         run: |guards, strikes| {
-            check(|| Promotion {
+            check(Promotion {
                 guards,
                 strikes,
                 records: 4,
@@ -171,10 +171,10 @@ pub const CASES: &[Case] = &[
         strikes: 3,
         run: |guards, strikes| {
             let words = vec![vec!['a', 'b'], vec!['c', 'd']];
-            check(|| Log {
+            check(Log {
                 guards,
                 strikes,
-                words: words.clone(),
+                words,
             })
         },
     },
