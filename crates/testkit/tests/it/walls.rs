@@ -12,6 +12,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("broker", &[]),
     ("cluster", &[]),
+    // It says the protocol again, without the code.
+    ("model", &[]),
     ("runtime", &[]),
     ("eventlog", &["event"]),
     ("readmodel", &["event"]),
