@@ -33,6 +33,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 /// A record that the log has comes within milliseconds.
 const DOUBTED_AFTER: Duration = Duration::from_secs(3);
 
+/// How often a partition without records looks where its checkpoint is: a crash of
+/// Postgres may have taken its last batches back, and nothing else would tell.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
+
 /// How often a partition that is held looks whether it still is.
 const HELD_POLL: Duration = Duration::from_millis(50);
 
@@ -191,6 +195,10 @@ impl<F: Fold> Owner<F> {
                 biased;
                 () = self.stop.cancelled() => return Ok(End::Stopped),
                 records = reader.next_batch(self.limits.records, self.limits.bytes) => records,
+                () = tokio::time::sleep(IDLE_LOOK) => {
+                    self.look_while_idle(&mut fence, &mut reader).await?;
+                    continue;
+                }
             };
             let records = records.map_err(unreadable)?;
             let (turn, mut records, failed) = self.gather(&mut reader, records).await?;
@@ -391,6 +399,20 @@ impl<F: Fold> Owner<F> {
             hold::release_left_over(&mut conn, &self.place).await?;
             drop(conn);
             self.look_again(fence).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_while_idle(
+        &self,
+        fence: &mut Fence,
+        reader: &mut PartitionReader,
+    ) -> Result<(), End> {
+        let left_at = fence.next_offset;
+        self.look_again(fence).await?;
+        if fence.next_offset != left_at {
+            self.prepare().await?;
+            reader.seek(fence.next_offset)?;
         }
         Ok(())
     }

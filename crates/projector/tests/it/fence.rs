@@ -83,16 +83,7 @@ async fn a_postgres_that_lost_its_tail_is_followed_back() {
             .await;
     }
     street.reached(50).await;
-    let mut conn = street.conn().await;
-    // Same epoch, earlier offset: as after a crash and a restart.
-    let lost = "WITH rows AS (DELETE FROM tally_g1.tally)
-                UPDATE compline.checkpoint SET next_offset = 0, last_event_id = NULL
-                WHERE topic = 'ad' AND partition = $1";
-    sqlx::query(lost)
-        .bind(PARTITION.0)
-        .execute(&mut conn)
-        .await
-        .unwrap();
+    lose_tail(&street).await;
     for number in 50..60 {
         street
             .tell(&format!("ad{}", number % 7), &number.to_string(), None)
@@ -101,6 +92,35 @@ async fn a_postgres_that_lost_its_tail_is_followed_back() {
     street.reached(60).await;
     running.stop().await;
     exactly_once(&street, 60).await;
+}
+
+/// Nothing new comes that would show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_is_lost_under_an_idle_owner_is_applied_again() {
+    let street = Street::open().await;
+    let running = street.start(10);
+    for number in 0..50 {
+        street
+            .tell(&format!("ad{}", number % 7), &number.to_string(), None)
+            .await;
+    }
+    street.reached(50).await;
+    lose_tail(&street).await;
+    street.reached(50).await;
+    running.stop().await;
+    exactly_once(&street, 50).await;
+}
+
+/// Same epoch, earlier offset: as after a crash and a restart.
+async fn lose_tail(street: &Street) {
+    let lost = "WITH rows AS (DELETE FROM tally_g1.tally)
+                UPDATE compline.checkpoint SET next_offset = 0, last_event_id = NULL
+                WHERE topic = 'ad' AND partition = $1";
+    sqlx::query(lost)
+        .bind(PARTITION.0)
+        .execute(&mut street.conn().await)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
