@@ -30,7 +30,7 @@ fn webhook(number: u64) -> String {
     )
 }
 
-async fn post(running: &Running, numbers: std::ops::Range<u64>) {
+pub(crate) async fn post(running: &Running, numbers: std::ops::Range<u64>) {
     let url = format!("http://{}", running.run_file.addresses.ingress);
     let poster = Poster::new(&url, Duration::from_secs(30)).unwrap();
     for number in numbers {
@@ -65,14 +65,14 @@ async fn rows(running: &Running) -> (i64, i64, String) {
     (ads, history, token)
 }
 
-async fn stop(running: Running) {
+pub(crate) async fn stop(running: Running) {
     let shutdown = running.shutdown();
     let ended: JoinHandle<_> = tokio::spawn(running.run());
     shutdown.begin("the test goes on elsewhere");
     ended.await.unwrap().unwrap();
 }
 
-fn compline(arguments: &[&str]) -> Output {
+pub(crate) fn compline(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_compline"))
         .args(arguments)
         .env_clear()

@@ -1,0 +1,245 @@
+//! A backup that is taken under load is restored to a street that goes on from there,
+//! with nothing lost and nothing doubled; and what is no whole backup is refused.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use compline::{backup::Manifest, street::Street, up::Running};
+use compline_ad::AdEngine;
+use compline_event::Topic;
+use compline_testkit::verify;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::{
+    copy::{compline, post, stop},
+    house::{as_owner, caught_up, folder, log_of, start},
+};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[track_caller]
+fn must(arguments: &[&str]) -> String {
+    let output = compline(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(arguments: &[&str]) -> String {
+    let Output { status, stderr, .. } = compline(arguments);
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
+    said
+}
+
+/// Every row and every output is what the log says.
+async fn is_as_its_log_says(running: &Running) {
+    let at = &running.run_file;
+    let (log, database) = (log_of(at).unwrap(), as_owner(at).unwrap());
+    caught_up(&log, &database).await.unwrap();
+    verify::engine(&log, &AdEngine, Topic::Account)
+        .await
+        .unwrap();
+    verify::projection::<compline_ad_status::AdStatus>(&log, &database, &[])
+        .await
+        .unwrap();
+    verify::projection::<compline_activity::ActivityTrail>(&log, &database, &[])
+        .await
+        .unwrap();
+    verify::projection::<compline_tenancy::Tenancy>(&log, &database, &[])
+        .await
+        .unwrap();
+}
+
+async fn webhooks(running: &Running) -> usize {
+    let log = log_of(&running.run_file).unwrap();
+    verify::read(&log, Topic::WebhookMeta)
+        .await
+        .unwrap()
+        .events
+        .len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_taken_under_load_is_restored_and_goes_on() {
+    let folder = folder();
+    let [data, copy, new] = ["data", "copy", "new"].map(|name| folder.path().join(name));
+    let running = start(&Street::at(&data)).await.unwrap();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let take = ["--data", text(&data), "backup", text(&copy), "--json"];
+    // The second one copies only what its log lacks.
+    let load = async {
+        while !stopping.load(Ordering::Relaxed) {
+            let number = acknowledged.load(Ordering::Relaxed);
+            post(&running, number..number + 1).await;
+            acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let taken = async {
+        let mut before = Vec::new();
+        for _ in 0..2 {
+            before.push(acknowledged.load(Ordering::Relaxed));
+            let take = take.map(str::to_owned);
+            let taking =
+                tokio::task::spawn_blocking(move || must(&take.each_ref().map(String::as_str)));
+            taking.await.unwrap();
+        }
+        stopping.store(true, Ordering::Relaxed);
+        before
+    };
+    let (before, ()) = tokio::join!(taken, load);
+    assert!(
+        before[0] < before[1],
+        "the load went on meanwhile: {before:?}"
+    );
+
+    let said = must(&["backup", "check", text(&copy)]);
+    assert!(said.contains("every read model its rows"), "{said}");
+    assert!(!said.contains("differ"), "{said}");
+
+    stop(running).await;
+    must(&["--data", text(&new), "restore", text(&copy)]);
+    let again = refused(&["--data", text(&new), "restore", text(&copy)]);
+    assert!(again.contains("already"), "{again}");
+
+    let restored = start(&Street::at(&new)).await.unwrap();
+    assert_eq!(restored.own_key, compline::up::OwnKey::Kept);
+    let kept = webhooks(&restored).await as u64;
+    let all = acknowledged.load(Ordering::Relaxed);
+    assert!((before[1]..=all).contains(&kept), "{before:?} {kept} {all}");
+    is_as_its_log_says(&restored).await;
+
+    // Those behind the backup come once more, and those before it are duplicates.
+    post(&restored, 0..all + 5).await;
+    is_as_its_log_says(&restored).await;
+    let list = must(&["--data", text(&new), "ads", "count", "--json"]);
+    assert!(list.contains(&format!("{}", all + 5)), "{list}");
+    stop(restored).await;
+}
+
+/// A whole backup of a street that did something, and the folder that it is in.
+async fn backed_up() -> (TempDir, PathBuf) {
+    let folder = folder();
+    let [data, copy] = ["data", "copy"].map(|name| folder.path().join(name));
+    let running = start(&Street::at(&data)).await.unwrap();
+    post(&running, 0..30).await;
+    let (log, database) = (
+        log_of(&running.run_file).unwrap(),
+        as_owner(&running.run_file).unwrap(),
+    );
+    caught_up(&log, &database).await.unwrap();
+    must(&["--data", text(&data), "backup", text(&copy)]);
+    let into_data = refused(&["--data", text(&data), "backup", text(&data)]);
+    assert!(into_data.contains("holds other things"), "{into_data}");
+    stop(running).await;
+    (folder, copy)
+}
+
+fn rewrite(copy: &Path, change: impl FnOnce(&mut Value)) {
+    let path = copy.join("backup.json");
+    let mut manifest: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    fs::write(&path, manifest.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_whole_backup_is_refused_and_nothing_made() {
+    let (folder, copy) = backed_up().await;
+    let new = folder.path().join("new");
+    let restore = ["--data", text(&new), "restore", text(&copy)];
+    let whole = fs::read_to_string(copy.join("backup.json")).unwrap();
+    let manifest = Manifest::read(&copy).unwrap();
+    let largest: BTreeMap<u64, _> = manifest
+        .files
+        .iter()
+        .map(|file| (file.bytes, &file.path))
+        .collect();
+    for victim in [
+        largest.last_key_value().unwrap().1,
+        "tables/compline/checkpoint",
+    ] {
+        let path = copy.join(victim);
+        let sound = fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        bytes[sound.len() / 2] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let said = refused(&restore);
+        assert!(
+            said.contains(victim) && said.contains("is damaged"),
+            "{said}"
+        );
+        for sum in [&sound, &bytes].map(|bytes| hex::encode(Sha256::digest(bytes))) {
+            assert!(said.contains(&sum), "{said}");
+        }
+        fs::remove_file(&path).unwrap();
+        let said = refused(&restore);
+        assert!(
+            said.contains(victim) && said.contains("is missing"),
+            "{said}"
+        );
+        fs::write(&path, &sound).unwrap();
+    }
+    rewrite(&copy, |manifest| manifest["format"] = json!(2));
+    let said = refused(&restore);
+    assert!(
+        said.contains("format 2") && said.contains("newer"),
+        "{said}"
+    );
+    fs::write(copy.join("backup.json"), &whole).unwrap();
+    rewrite(&copy, |manifest| {
+        manifest["schemas"][0]["migrations"]["999"] = json!("00");
+    });
+    let said = refused(&restore);
+    assert!(said.contains("migration 999"), "{said}");
+    fs::remove_file(copy.join("backup.json")).unwrap();
+    let said = refused(&restore);
+    assert!(said.contains("is no backup"), "{said}");
+    assert!(!new.exists(), "nothing was made for it");
+
+    // A restore that was killed on its way.
+    fs::write(copy.join("backup.json"), &whole).unwrap();
+    must(&restore);
+    fs::write(new.join("restoring"), "").unwrap();
+    let error = start(&Street::at(&new)).await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("was not finished"),
+        "{error:#}"
+    );
+}
+
+/// The sums are right, and a row is not what the log says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_log_does_not_say_is_found() {
+    let (_folder, copy) = backed_up().await;
+    let name = "tables/ad_status_g1/ad";
+    let path = copy.join(name);
+    let rows = fs::read_to_string(&path).unwrap();
+    let wrong = rows.replacen("DISAPPROVED", "ACTIVE", 1);
+    assert_ne!(rows, wrong);
+    fs::write(&path, &wrong).unwrap();
+    rewrite(&copy, |manifest| {
+        let files = manifest["files"].as_array_mut().unwrap();
+        let file = files.iter_mut().find(|file| file["path"] == name).unwrap();
+        file["bytes"] = json!(wrong.len());
+        file["sha256"] = json!(hex::encode(Sha256::digest(&wrong)));
+    });
+    let said = refused(&["backup", "check", text(&copy)]);
+    assert!(
+        said.contains("ad-status is not what the log says"),
+        "{said}"
+    );
+}
