@@ -9,6 +9,7 @@ mod data_folder;
 mod house;
 mod kill;
 mod life;
+mod lost;
 mod settings;
 mod street;
 mod up;
