@@ -43,7 +43,7 @@ pub(crate) async fn post(running: &Running, numbers: std::ops::Range<u64>) {
 }
 
 /// Ads, their history and the last position in it.
-async fn rows(running: &Running) -> (i64, i64, String) {
+pub(crate) async fn rows(running: &Running) -> (i64, i64, String) {
     let at = &running.run_file;
     let database = as_owner(at).unwrap();
     caught_up(&log_of(at).unwrap(), &database).await.unwrap();
