@@ -37,7 +37,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use compline_eventlog::LogConfig;
+use compline_eventlog::{Log, LogConfig};
 use compline_readmodel::Database;
 use time::OffsetDateTime;
 
@@ -45,7 +45,7 @@ pub use self::{
     examine::Examined,
     load::load,
     manifest::{FileFacts, Manifest, PartitionFacts, Refused, SchemaFacts, TableFacts},
-    restore::restore,
+    restore::{restore, restore_tables},
 };
 use crate::street::{Lock, LockError};
 
@@ -95,6 +95,22 @@ impl Folder {
         self.path.join("unfinished")
     }
 
+    /// # Errors
+    /// When it holds a whole backup of another log, which would be lost.
+    fn must_be_of(&self, log_id: Option<&str>) -> Result<()> {
+        if !manifest::path_in(&self.path).exists() {
+            return Ok(());
+        }
+        let before = Manifest::read(&self.path)?;
+        ensure!(
+            before.log_id.as_deref() == log_id,
+            "{} is a backup of another log, of {}: choose another folder",
+            self.path.display(),
+            before.taken_from
+        );
+        Ok(())
+    }
+
     /// Takes the folder to write a backup into it: a new or empty one, or that of an
     /// earlier backup, which is none from here on until this one is whole.
     fn begin(&self) -> Result<Lock> {
@@ -128,6 +144,9 @@ impl Folder {
 /// what its log lacks.
 pub async fn take(source: &Source, folder: &Folder, tell: Tell<'_>) -> Result<Manifest> {
     let began_at = OffsetDateTime::now_utc();
+    let cluster = Log::new(source.log.clone())?.cluster().await;
+    let log_id = cluster.context("the log")?.id;
+    folder.must_be_of(log_id.as_deref())?;
     let _lock = folder.begin()?;
     if let Some(data) = &source.data {
         tell("copying keys and settings");
@@ -146,6 +165,7 @@ pub async fn take(source: &Source, folder: &Folder, tell: Tell<'_>) -> Result<Ma
         format: manifest::FORMAT,
         compline: env!("CARGO_PKG_VERSION").to_owned(),
         taken_from: source.name.clone(),
+        log_id,
         began_at,
         finished_at: OffsetDateTime::now_utc(),
         topic_prefix: source.log.prefix.clone(),

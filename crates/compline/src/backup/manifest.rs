@@ -30,6 +30,8 @@ pub struct Manifest {
     pub compline: String,
     /// For people.
     pub taken_from: String,
+    /// Kafka's name of the cluster whose log it is.
+    pub log_id: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub began_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]

@@ -1,4 +1,4 @@
-//! A data folder from a backup.
+//! A data folder from a backup, or its tables alone.
 
 use std::{fs, io, path::Path};
 
@@ -7,7 +7,7 @@ use compline_readmodel::role;
 
 use super::{Folder, Manifest, Tell, files, load};
 use crate::{
-    config::Settings,
+    config::{PostgresSettings, Settings},
     street::{LogPlace, Street},
     up::postgres,
 };
@@ -47,6 +47,20 @@ pub async fn restore(
     Ok(manifest)
 }
 
+/// Puts a backup's tables into the database of `settings`, which has none of ours, for
+/// roles that run on their own.
+pub async fn restore_tables(
+    folder: &Folder,
+    settings: Settings,
+    tell: Tell<'_>,
+) -> Result<Manifest> {
+    let manifest = Manifest::read(folder.path())?;
+    tell("looking at the backup's files");
+    files::verify(folder.path(), &manifest.files)?;
+    load_into(settings.postgres, &manifest, folder, tell).await?;
+    Ok(manifest)
+}
+
 fn must_be_empty(folder: &Path) -> Result<()> {
     let holds = match fs::read_dir(folder) {
         Ok(there) => there
@@ -68,7 +82,7 @@ fn must_be_empty(folder: &Path) -> Result<()> {
 }
 
 async fn load_into(
-    postgres: crate::config::PostgresSettings,
+    postgres: PostgresSettings,
     manifest: &Manifest,
     folder: &Folder,
     tell: Tell<'_>,

@@ -14,10 +14,12 @@ use std::{
 
 use compline::{backup::Manifest, street::Street, up::Running};
 use compline_ad::AdEngine;
+use compline_cluster::{Cluster, ClusterConfig};
 use compline_event::Topic;
 use compline_testkit::verify;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::{
@@ -290,6 +292,11 @@ async fn tables_of_an_older_layout_are_restored_and_brought_up() {
     let restored = start(&Street::at(&new)).await.unwrap();
     is_as_its_log_says(&restored).await;
     assert_eq!(rows(&restored).await.0, 30);
+    // It is another street than the one that the backup is of, and spoils nothing.
+    let whole = fs::read(copy.join("backup.json")).unwrap();
+    let said = refused(&["--data", text(&new), "backup", text(&copy)]);
+    assert!(said.contains("a backup of another log"), "{said}");
+    assert_eq!(fs::read(copy.join("backup.json")).unwrap(), whole);
     stop(restored).await;
 }
 
@@ -319,4 +326,46 @@ async fn a_backup_that_is_killed_is_none_until_it_is_taken_again() {
     is_as_its_log_says(&restored).await;
     assert_eq!(rows(&restored).await.0, 60);
     stop(restored).await;
+}
+
+/// A database that is nobody's data folder, as roles of their own have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_restored_to_a_database_elsewhere_with_their_walls() {
+    let (folder, copy) = backed_up().await;
+    let mut config = ClusterConfig::new(folder.path().join("elsewhere"));
+    config.lose_data_on_crash = true;
+    let elsewhere = Cluster::start(config).await.unwrap();
+    let file = folder.path().join("roles.toml");
+    let settings = format!(
+        "[postgres]\nurl = \"postgres://127.0.0.1:{}/street\"\nadmin_url = \"{}\"\n\
+         owner_password = \"o\"\nprojector_password = \"p\"\nengine_password = \"e\"\n\
+         query_password = \"q\"\n",
+        elsewhere.port(),
+        elsewhere.url("postgres"),
+    );
+    fs::write(&file, settings).unwrap();
+    let restore = ["restore", text(&copy), "--tables", "--config", text(&file)];
+    must(&restore);
+
+    let mut conn = PgConnection::connect(&elsewhere.url("street"))
+        .await
+        .unwrap();
+    let ads: i64 = sqlx::query_scalar("SELECT count(*) FROM ad_status_g1.ad")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(ads, 30);
+    let with_walls = "SELECT count(*) FROM pg_class WHERE relrowsecurity AND relkind = 'r'";
+    let without_force = format!("{with_walls} AND NOT relforcerowsecurity");
+    for (statement, is_none) in [(with_walls, false), (without_force.as_str(), true)] {
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(count == 0, is_none, "{statement}: {count}");
+    }
+    conn.close().await.unwrap();
+    let again = refused(&restore);
+    assert!(again.contains("has tables of compline's"), "{again}");
+    elsewhere.stop().await.unwrap();
 }
