@@ -3,6 +3,7 @@
 mod account;
 mod activity;
 mod ads;
+mod backup;
 mod broker;
 mod change;
 mod key;
@@ -11,6 +12,7 @@ mod log;
 mod parked;
 mod projection;
 mod replay;
+mod restore;
 mod role;
 mod send;
 mod simulate;
@@ -78,6 +80,10 @@ enum Action {
     /// Copy a whole log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Copy all that a street holds to a folder while it runs, or check such a copy
+    Backup(backup::Backup),
+    /// Make a data folder from a backup
+    Restore(restore::Restore),
     #[command(subcommand)]
     Parked(parked::ParkedCommand),
     #[command(subcommand)]
@@ -160,6 +166,8 @@ impl Cli {
             Action::Replay(replay) => replay.run(&target, &mut out).await?,
             Action::Topics(topics) => topics.run(&target, &mut out).await?,
             Action::Log(log) => log.run(&target, &mut out).await?,
+            Action::Backup(backup) => backup.run(&target, &mut out).await?,
+            Action::Restore(restore) => restore.run(&target, &mut out).await?,
             Action::Parked(parked) => parked.run(&target, &mut out).await?,
             Action::Projection(projection) => projection.run(&target, &mut out).await?,
             Action::Simulate(simulate) => simulate.run(&target, &mut out).await?,

@@ -7,6 +7,7 @@
 //! and benches can start a street of their own.
 
 pub mod admin_client;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -9,6 +9,7 @@
 //! | `token` | 0600 | what the next reads of the command line wait for |
 //! | `pgpass` | 0600 | the database passwords of this run, in libpq's format |
 //! | `log.json` | 0600 | which log the tables are folded from |
+//! | `restoring` | 0600 | there while `compline restore` makes the folder, or when it broke off |
 //! | `log/` | 0700 | the embedded broker's |
 //! | `postgres/` | | the private PostgreSQL's, see `compline-cluster` |
 //!
@@ -18,6 +19,7 @@
 mod file;
 mod lock;
 mod log_place;
+mod restoring;
 mod run_file;
 
 use std::{
@@ -31,6 +33,7 @@ use anyhow::{Context as _, Result, ensure};
 pub use file::{PrivateFile, write_private};
 pub use lock::{Held, Lock, LockError};
 pub use log_place::LogPlace;
+pub use restoring::Restoring;
 pub use run_file::{Addresses, DatabaseAccess, RunFile};
 
 /// Where `up` keeps everything unless it is told otherwise.
@@ -103,6 +106,10 @@ impl Street {
         let user = rustix::process::geteuid();
         let mode = if user.is_root() { 0o711 } else { 0o700 };
         let folder = self.folder.display();
+        ensure!(
+            !Restoring::is_in(&self.folder),
+            "a restore into {folder} was not finished: remove the folder and restore again"
+        );
         match fs::read_dir(&self.folder) {
             Ok(mut there) => {
                 let owner = fs::metadata(&self.folder)?.uid();
@@ -143,6 +150,11 @@ impl Street {
     pub fn lock(&self) -> Result<Lock> {
         Lock::take(&self.folder.join("lock"))
             .with_context(|| format!("the data folder {}", self.folder.display()))
+    }
+
+    /// From here on nobody takes the folder before the restore is finished.
+    pub fn begin_restore(&self) -> Result<Restoring> {
+        Restoring::begin(&self.folder)
     }
 
     pub fn announce(&self, run_file: &RunFile) -> Result<()> {

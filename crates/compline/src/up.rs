@@ -9,7 +9,7 @@
 
 mod doors;
 mod log;
-mod postgres;
+pub(crate) mod postgres;
 mod sample;
 mod steps;
 

@@ -26,7 +26,7 @@ mod timer;
 
 pub use engine::{Engine, Output, Outputs, Tick};
 pub use run::{EngineConfig, EngineError, EngineRunner};
-pub use setup::migrate;
+pub use setup::{migrate, migrator};
 
 /// The schema of outbox, counters and relays.
 pub const SCHEMA: &str = "engine";

@@ -5,7 +5,7 @@ use compline_readmodel::{
     Database, Role,
     generation::{self, GenerationError, Plan, migrate_schema},
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, migrate::Migrator};
 
 use crate::{SCHEMA, checkpoint_name, engine::Engine, state_schema};
 
@@ -17,7 +17,7 @@ pub async fn migrate<E: Engine>(
     starts: Vec<(Topic, Partition, Offset)>,
     outputs: impl IntoIterator<Item = (Topic, Partition)>,
 ) -> Result<(), GenerationError> {
-    migrate_schema(database, SCHEMA, &sqlx::migrate!()).await?;
+    migrate_schema(database, SCHEMA, &migrator()).await?;
     let plan = Plan {
         projection: checkpoint_name(E::NAME),
         generation: 1,
@@ -51,4 +51,9 @@ pub async fn migrate<E: Engine>(
     }
     conn.close().await?;
     Ok(())
+}
+
+/// Of the frame's own tables.
+pub fn migrator() -> Migrator {
+    sqlx::migrate!()
 }

@@ -121,7 +121,12 @@ pub fn schema_name(projection: &str, generation: Generation) -> String {
 
 /// Makes or updates the protocol's own tables. As the owner.
 pub async fn migrate(database: &Database) -> Result<(), GenerationError> {
-    migrate_schema(database, SCHEMA, &sqlx::migrate!()).await
+    migrate_schema(database, SCHEMA, &migrator()).await
+}
+
+/// Of the protocol's own tables.
+pub fn migrator() -> Migrator {
+    sqlx::migrate!()
 }
 
 /// The number of the last migration, which names a layout of tables.
@@ -178,6 +183,17 @@ pub async fn migrate_schema(
     schema: &str,
     migrator: &Migrator,
 ) -> Result<(), GenerationError> {
+    migrate_schema_to(database, schema, migrator, layout(migrator)).await
+}
+
+/// As [`migrate_schema`], up to the migration `last`: for rows that were copied from
+/// tables of that layout.
+pub async fn migrate_schema_to(
+    database: &Database,
+    schema: &str,
+    migrator: &Migrator,
+    last: i64,
+) -> Result<(), GenerationError> {
     let mut conn = PgConnection::connect_with(&database.options(Role::Owner, schema)).await?;
     sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(MIGRATION_LOCK)
@@ -187,7 +203,7 @@ pub async fn migrate_schema(
     let statement = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
     conn.execute(AssertSqlSafe(statement)).await?;
     migrator
-        .run(&mut conn)
+        .run_to(last, &mut conn)
         .await
         .map_err(|source| GenerationError::Migrate {
             schema: schema.to_owned(),

@@ -1,7 +1,7 @@
 //! `compline projection`: generations of read models, made, compared and switched
 //! while people read.
 
-mod compare;
+pub(super) mod compare;
 mod progress;
 
 use std::time::Duration;

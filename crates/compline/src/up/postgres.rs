@@ -35,7 +35,7 @@ impl PostgresFacts {
     }
 }
 
-pub(super) fn config(settings: &Settings, street: &Street) -> ClusterConfig {
+pub(crate) fn config(settings: &Settings, street: &Street) -> ClusterConfig {
     let mut config = ClusterConfig::new(street.postgres_folder());
     config.name = "compline".to_owned();
     config.port = settings.cluster.port;
@@ -57,12 +57,12 @@ pub(super) fn name_of_start(config: &ClusterConfig) -> Result<String> {
     })
 }
 
-pub(super) async fn start(config: ClusterConfig) -> Result<Cluster> {
+pub(crate) async fn start(config: ClusterConfig) -> Result<Cluster> {
     Cluster::start(config).await.context("the private database")
 }
 
 /// Passwords for this run only: nobody has to keep them.
-pub(super) fn settings(cluster: &Cluster) -> PostgresSettings {
+pub(crate) fn settings(cluster: &Cluster) -> PostgresSettings {
     let password = || Secret::new(hex::encode(rand::random::<[u8; 24]>()));
     PostgresSettings {
         url: format!("postgres://127.0.0.1:{}/{DATABASE}", cluster.port()),
@@ -88,7 +88,7 @@ pub(super) fn pgpass(postgres: &PostgresSettings, at: SocketAddr) -> String {
     text
 }
 
-pub(super) fn watch(mut cluster: Cluster, process: &Process) {
+pub(crate) fn watch(mut cluster: Cluster, process: &Process) {
     let check = process.health.register("postgres");
     process.stores.spawn("postgres", |stop| async move {
         check.ready();

@@ -30,7 +30,7 @@ fn webhook(number: u64) -> String {
     )
 }
 
-async fn post(running: &Running, numbers: std::ops::Range<u64>) {
+pub(crate) async fn post(running: &Running, numbers: std::ops::Range<u64>) {
     let url = format!("http://{}", running.run_file.addresses.ingress);
     let poster = Poster::new(&url, Duration::from_secs(30)).unwrap();
     for number in numbers {
@@ -43,7 +43,7 @@ async fn post(running: &Running, numbers: std::ops::Range<u64>) {
 }
 
 /// Ads, their history and the last position in it.
-async fn rows(running: &Running) -> (i64, i64, String) {
+pub(crate) async fn rows(running: &Running) -> (i64, i64, String) {
     let at = &running.run_file;
     let database = as_owner(at).unwrap();
     caught_up(&log_of(at).unwrap(), &database).await.unwrap();
@@ -65,14 +65,14 @@ async fn rows(running: &Running) -> (i64, i64, String) {
     (ads, history, token)
 }
 
-async fn stop(running: Running) {
+pub(crate) async fn stop(running: Running) {
     let shutdown = running.shutdown();
     let ended: JoinHandle<_> = tokio::spawn(running.run());
     shutdown.begin("the test goes on elsewhere");
     ended.await.unwrap().unwrap();
 }
 
-fn compline(arguments: &[&str]) -> Output {
+pub(crate) fn compline(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_compline"))
         .args(arguments)
         .env_clear()

@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod copy;
 mod data_folder;
 mod house;
 mod kill;
 mod life;
+mod lost;
 mod settings;
 mod street;
 mod up;

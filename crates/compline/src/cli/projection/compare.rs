@@ -17,7 +17,7 @@ const TENANTS_SHOWN: usize = 5;
 
 /// # Errors
 /// Also when the two differ: scripts decide by it.
-pub(super) async fn run(
+pub(in crate::cli) async fn run(
     steward: &mut Steward,
     generation: Generation,
     rows: usize,
