@@ -7,6 +7,7 @@
 mod column;
 mod damage;
 mod fence;
+mod foreign;
 mod generations;
 mod marks;
 mod poison;
