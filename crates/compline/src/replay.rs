@@ -40,7 +40,7 @@ impl Filter {
 /// Decodes records; remembers the descriptors that it has looked up.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    descriptors: HashMap<String, Option<MessageDescriptor>>,
+    descriptors: HashMap<(String, u32), Option<MessageDescriptor>>,
 }
 
 impl Decoder {
@@ -100,7 +100,7 @@ impl Decoder {
             ("traceparent", envelope.traceparent.as_str().into()),
         ];
         shown.extend(fields.map(|(name, value)| (name.to_owned(), value)));
-        match self.payload(&envelope.r#type, &envelope.payload) {
+        match self.payload(&envelope.r#type, envelope.version, &envelope.payload) {
             Ok(payload) => shown.insert("payload".into(), payload),
             Err(problem) => {
                 shown.insert("problem".into(), problem.into());
@@ -109,14 +109,12 @@ impl Decoder {
         };
     }
 
-    fn payload(&mut self, event_type: &str, payload: &[u8]) -> Result<Value, String> {
-        if !self.descriptors.contains_key(event_type) {
-            let descriptor = wire_json::event_descriptor(event_type);
-            self.descriptors.insert(event_type.to_owned(), descriptor);
-        }
-        let descriptor = self.descriptors[event_type]
-            .clone()
-            .ok_or_else(|| format!("no event {event_type} is known"))?;
+    fn payload(&mut self, event_type: &str, version: u32, payload: &[u8]) -> Result<Value, String> {
+        let known = (self.descriptors)
+            .entry((event_type.to_owned(), version))
+            .or_insert_with(|| wire_json::event_descriptor(event_type, version));
+        let descriptor = (known.clone())
+            .ok_or_else(|| format!("no event {event_type} of version {version} is known"))?;
         let message = DynamicMessage::decode(descriptor, payload)
             .map_err(|error| format!("the payload does not parse: {error}"))?;
         let value = wire_json::to_value(&message);
@@ -238,7 +236,7 @@ mod tests {
                 remote_address: String::new(),
             };
             Decoder::default()
-                .payload("WebhookReceived", &webhook.encode_to_vec())
+                .payload("WebhookReceived", 1, &webhook.encode_to_vec())
                 .unwrap()
         };
         assert_eq!(shown(b"{\"a\":1}")["body"]["a"], 1);
@@ -249,7 +247,10 @@ mod tests {
 
     #[test]
     fn an_unknown_type_is_shown_with_the_reason() {
-        let error = Decoder::default().payload("AdPainted", b"").unwrap_err();
-        assert_eq!(error, "no event AdPainted is known");
+        for (event_type, version) in [("AdPainted", 1), ("WebhookReceived", 2)] {
+            let shown = Decoder::default().payload(event_type, version, b"");
+            let says = format!("no event {event_type} of version {version} is known");
+            assert_eq!(shown, Err(says));
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use compline_event::catalogue::message_name;
 use prost::{Message, Name};
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _,
@@ -30,12 +31,12 @@ pub fn api<M: Message + Name>(message: &M) -> Value {
     to_value(&message)
 }
 
-/// The descriptor of an event's payload by its type, such as `AdStatusChanged`:
-/// event types are unique over all packages.
-pub fn event_descriptor(event_type: &str) -> Option<MessageDescriptor> {
+/// The descriptor of an event's payload by its type, such as `AdStatusChanged`, and
+/// version: types are unique over all domains.
+pub fn event_descriptor(event_type: &str, version: u32) -> Option<MessageDescriptor> {
     EVENTS
         .all_messages()
-        .find(|message| message.name() == event_type)
+        .find(|message| message_name(message.full_name()) == Some((event_type, version)))
 }
 
 /// Canonical JSON with all fields, so that each line of a list has the same ones:
@@ -97,8 +98,8 @@ mod tests {
 
     #[test]
     fn every_event_type_has_a_descriptor() {
-        for (name, _) in compline_event::Event::TYPES {
-            assert!(event_descriptor(name).is_some(), "{name}");
+        for (name, version) in compline_event::Event::TYPES {
+            assert!(event_descriptor(name, *version).is_some(), "{name}");
         }
     }
 

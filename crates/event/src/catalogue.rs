@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
-use prost::Message as _;
+use prost::Message;
 
 use crate::{
     account_events as account, activity_events as activity, ad_events as ad, envelope::DecodeError,
@@ -70,8 +70,12 @@ impl FromStr for Topic {
 
 /// One table, three readings of it: the sum of all payloads, its encoding, and
 /// its decoding by (type, version).
+///
+/// A row is `Name(payload) = version`; behind `from`, each older version has its
+/// payload and the upcaster that makes today's of it.
 macro_rules! events {
-    ($($name:ident($payload:ty) = $version:literal,)*) => {
+    ($($name:ident($payload:ty) = $version:literal
+        $(from $($old:literal: $old_payload:ty => $upcast:expr),+)?;)*) => {
         /// A payload, whichever it is, in its newest version.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Event {
@@ -100,15 +104,23 @@ macro_rules! events {
                 match self { $(Event::$name(payload) => payload.encoded_len(),)* }
             }
 
-            /// Reads a payload; an older version goes through its upcasters.
+            /// Reads a payload; an older version goes through its upcaster.
             pub fn decode(name: &str, version: u32, payload: Bytes) -> Result<Self, DecodeError> {
                 match (name, version) {
-                    $((stringify!($name), $version) => <$payload>::decode(payload)
-                        .map(Event::$name)
-                        .map_err(|source| DecodeError::Payload {
+                    $(
+                        (stringify!($name), $version) => {
+                            read::<$payload>(stringify!($name), payload).map(Event::$name)
+                        }
+                        $($((stringify!($name), $old) => {
+                            let upcast: fn($old_payload) -> $payload = $upcast;
+                            read(stringify!($name), payload).map(|old| Event::$name(upcast(old)))
+                        })+)?
+                        (stringify!($name), _) => Err(DecodeError::UnknownVersion {
                             event_type: stringify!($name),
-                            source,
-                        }),)*
+                            version,
+                            newest: $version,
+                        }),
+                    )*
                     _ => Err(DecodeError::UnknownType {
                         event_type: name.to_owned(),
                         version,
@@ -120,20 +132,33 @@ macro_rules! events {
 }
 
 events! {
-    WebhookReceived(webhook::WebhookReceived) = 1,
-    AdStatusChanged(ad::AdStatusChanged) = 1,
-    AdIssueRaised(ad::AdIssueRaised) = 1,
-    AccountConnected(account::AccountConnected) = 1,
-    AccountDisconnected(account::AccountDisconnected) = 1,
-    AccountStatusChanged(account::AccountStatusChanged) = 1,
-    OrganizationCreated(tenant::OrganizationCreated) = 1,
-    ApiKeyIssued(tenant::ApiKeyIssued) = 1,
-    ApiKeyRevoked(tenant::ApiKeyRevoked) = 1,
-    ActivityRecorded(activity::ActivityRecorded) = 1,
-    NotificationRaised(activity::NotificationRaised) = 1,
-    NotificationRead(activity::NotificationRead) = 1,
-    WebhookUnrecognized(activity::WebhookUnrecognized) = 1,
-    WebhookExpired(activity::WebhookExpired) = 1,
+    WebhookReceived(webhook::WebhookReceived) = 1;
+    AdStatusChanged(ad::AdStatusChanged) = 1;
+    AdIssueRaised(ad::AdIssueRaised) = 1;
+    AccountConnected(account::AccountConnected) = 1;
+    AccountDisconnected(account::AccountDisconnected) = 1;
+    AccountStatusChanged(account::AccountStatusChanged) = 1;
+    OrganizationCreated(tenant::OrganizationCreated) = 1;
+    ApiKeyIssued(tenant::ApiKeyIssued) = 1;
+    ApiKeyRevoked(tenant::ApiKeyRevoked) = 1;
+    ActivityRecorded(activity::ActivityRecorded) = 1;
+    NotificationRaised(activity::NotificationRaised) = 1;
+    NotificationRead(activity::NotificationRead) = 1;
+    WebhookUnrecognized(activity::WebhookUnrecognized) = 1;
+    WebhookExpired(activity::WebhookExpired) = 1;
+}
+
+fn read<M: Message + Default>(event_type: &'static str, payload: Bytes) -> Result<M, DecodeError> {
+    M::decode(payload).map_err(|source| DecodeError::Payload { event_type, source })
+}
+
+/// Type and version of an event's message by its full name: version 2 of
+/// `AdStatusChanged` is `compline.event.ad.v2.AdStatusChanged`.
+pub fn message_name(full_name: &str) -> Option<(&str, u32)> {
+    let (package, event_type) = full_name.rsplit_once('.')?;
+    let (domain, version) = package.rsplit_once(".v")?;
+    let is_event = domain.starts_with("compline.event.");
+    Some((event_type, version.parse().ok().filter(|_| is_event)?))
 }
 
 impl Event {
@@ -162,6 +187,11 @@ impl Event {
     }
 }
 
+/// The worked example of `docs/schema.md`.
+#[cfg(test)]
+#[allow(unreachable_pub)] // The macro's enum is made for a crate's face.
+mod example;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +208,16 @@ mod tests {
         let error = Event::decode("AdPainted", 1, Bytes::new()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no event AdPainted of version 1 is known"
+            "no event AdPainted of version 1 is known: a newer build may have written it"
         );
+    }
+
+    #[test]
+    fn a_messages_package_names_its_version() {
+        let named = message_name("compline.event.ad.v2.AdStatusChanged");
+        assert_eq!(named, Some(("AdStatusChanged", 2)));
+        for other in ["compline.query.v1.Ad", "compline.event.ad.Ad", "Ad", ""] {
+            assert_eq!(message_name(other), None, "{other}");
+        }
     }
 }

@@ -74,8 +74,26 @@ pub enum DecodeError {
         event_type: &'static str,
         source: prost::DecodeError,
     },
-    #[error("no event {event_type} of version {version} is known")]
+    #[error(
+        "no event {event_type} of version {version} is known: a newer build may have written it"
+    )]
     UnknownType { event_type: String, version: u32 },
+    #[error(
+        "{event_type} has version {version}, and this build writes version {newest}: {}",
+        beyond(*.version, *.newest)
+    )]
+    UnknownVersion {
+        event_type: &'static str,
+        version: u32,
+        newest: u32,
+    },
+}
+
+fn beyond(version: u32, newest: u32) -> &'static str {
+    match version > newest {
+        true => "a newer build has written it",
+        false => "there is no upcaster from the one to the other",
+    }
 }
 
 impl Envelope {

@@ -26,18 +26,20 @@ use time::format_description::well_known::Rfc3339;
 const LONGEST_ID: usize = 255;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
-    pub(crate) key: Bytes,
-    pub(crate) occurred_at: Option<OffsetDateTime>,
+pub struct Placed {
+    /// 1 to 255 bytes.
+    pub key: Bytes,
+    /// By the vendor's clock, where the body has it.
+    pub occurred_at: Option<OffsetDateTime>,
 }
 
-pub(crate) fn of_meta(body: &[u8]) -> Placed {
+pub fn of_meta(body: &[u8]) -> Placed {
     let read: Meta<'_> = serde_json::from_slice(body).unwrap_or_default();
     let entry = read.entry.0.unwrap_or_default();
     place(body, entry.id, entry.time)
 }
 
-pub(crate) fn of_stripe(body: &[u8]) -> Placed {
+pub fn of_stripe(body: &[u8]) -> Placed {
     let read: Stripe<'_> = serde_json::from_slice(body).unwrap_or_default();
     let id = match read.data.and_then(|data| data.object) {
         Some(object) => object.id,

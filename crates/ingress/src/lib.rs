@@ -23,7 +23,7 @@ mod failure;
 mod handshake;
 mod header;
 mod ingress;
-mod key;
+pub mod key;
 mod meter;
 pub mod metric;
 mod refusal;

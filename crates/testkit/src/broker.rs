@@ -1,6 +1,11 @@
 //! An embedded broker in a folder of a test's own.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    time::Duration,
+};
 
 use compline_broker::{Broker, BrokerConfig, Error, RunningBroker, repair::Repair};
 use compline_eventlog::{Log, LogConfig};
@@ -74,6 +79,39 @@ impl TestBroker {
     pub fn lose_all(&mut self) {
         assert!(self.running.is_none(), "the broker is running");
         self.folder = tempfile::tempdir().expect("a temporary folder can be made");
+    }
+
+    /// Takes away the records of a partition below `offset`, as Kafka's DeleteRecords does.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut request = Vec::new();
+        let text = |request: &mut Vec<u8>, text: &str| {
+            let length = i16::try_from(text.len()).expect("a short name");
+            request.extend(length.to_be_bytes());
+            request.extend(text.as_bytes());
+        };
+        // DeleteRecords, version 0, correlation 1.
+        request.extend([0, 21, 0, 0, 0, 0, 0, 1]);
+        text(&mut request, "testkit");
+        request.extend(1_i32.to_be_bytes());
+        text(&mut request, topic);
+        request.extend(1_i32.to_be_bytes());
+        request.extend(partition.to_be_bytes());
+        request.extend(offset.to_be_bytes());
+        request.extend(10_000_i32.to_be_bytes());
+        let size = i32::try_from(request.len()).expect("a short request");
+
+        let exchange = || -> std::io::Result<Vec<u8>> {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.write_all(&size.to_be_bytes())?;
+            stream.write_all(&request)?;
+            let mut size = [0; 4];
+            stream.read_exact(&mut size)?;
+            let mut answer = vec![0; i32::from_be_bytes(size).unsigned_abs() as usize];
+            stream.read_exact(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = exchange().expect("the broker answers");
+        assert!(answer.ends_with(&[0, 0]), "not deleted: {answer:?}");
     }
 
     /// Starts it again on what it wrote, at the same address.

@@ -12,6 +12,7 @@
 mod broker;
 mod compare;
 mod dump;
+pub mod fuzz;
 pub mod law;
 mod postgres;
 mod stage;

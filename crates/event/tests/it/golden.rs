@@ -1,28 +1,36 @@
 //! Bytes of every event version ever released still say what they said.
 //!
 //! `schemas/golden/` holds, for each (type, version), an encoded envelope and what
-//! it says as JSON. Files are added by `BLESS=1 cargo test -p compline-event` when
-//! a type or version is new, and never changed.
+//! its payload says as JSON. Files are added by `dev/release-schema` when a type or
+//! version is new, and never changed.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use compline_event::{DESCRIPTOR_SET, Envelope, Event};
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use bytes::Bytes;
+use compline_event::{
+    DESCRIPTOR_SET, Envelope, Event, catalogue::message_name, envelope_proto::Envelope as Raw,
+};
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 
-use crate::sample;
+use crate::{release, sample};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../schemas/golden")
 }
 
+/// The message of that version, which stands in the package of that version.
+fn message_of(pool: &DescriptorPool, event_type: &str, version: u32) -> Option<MessageDescriptor> {
+    pool.all_messages()
+        .find(|message| message_name(message.full_name()) == Some((event_type, version)))
+}
+
 /// What the payload says, by the descriptors of this build.
-fn payload_json(envelope: &Envelope) -> String {
+fn payload_json(event_type: &str, version: u32, payload: Bytes) -> String {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
-    let message = pool
-        .all_messages()
-        .find(|message| message.name() == envelope.event.type_name())
-        .unwrap();
-    let payload = DynamicMessage::decode(message, envelope.event.encode()).unwrap();
+    let message = message_of(&pool, event_type, version)
+        .unwrap_or_else(|| panic!("no package of version {version} has {event_type}"));
+    let payload = DynamicMessage::decode(message, payload).unwrap();
     let mut json = Vec::new();
     let options = SerializeOptions::new().use_proto_field_name(true);
     let mut serializer = serde_json::Serializer::pretty(&mut json);
@@ -35,6 +43,7 @@ fn payload_json(envelope: &Envelope) -> String {
 
 #[test]
 fn every_released_version_still_says_what_it_said() {
+    let shapes = release::released();
     let mut released = BTreeSet::new();
     for file in fs::read_dir(folder()).unwrap() {
         let path = file.unwrap().path();
@@ -45,10 +54,19 @@ fn every_released_version_still_says_what_it_said() {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let envelope = Envelope::decode(fs::read(&path).unwrap().into())
-            .unwrap_or_else(|error| panic!("{name} no longer decodes: {error}"));
+        let bytes = Bytes::from(fs::read(&path).unwrap());
+        let raw = Raw::decode(bytes.clone()).unwrap();
+        assert_eq!(format!("{}.v{}", raw.r#type, raw.version), name);
         let said = fs::read_to_string(path.with_extension("json")).unwrap();
-        assert_eq!(payload_json(&envelope), said, "{name}");
+        let says = payload_json(&raw.r#type, raw.version, raw.payload);
+        assert_eq!(says, said, "{name}");
+        assert!(
+            message_of(&shapes, &raw.r#type, raw.version).is_some(),
+            "{name} is not in schemas/released.binpb; dev/release-schema puts it there"
+        );
+
+        let envelope = Envelope::decode(bytes)
+            .unwrap_or_else(|error| panic!("{name} no longer decodes: {error}"));
         assert_eq!(
             envelope,
             sample::envelope(envelope.event.clone()),
@@ -60,7 +78,7 @@ fn every_released_version_still_says_what_it_said() {
         let name = format!("{event_type}.v{version}");
         assert!(
             released.contains(&name),
-            "{name} has no golden bytes; BLESS=1 cargo test -p compline-event makes them"
+            "{name} has no golden bytes; dev/release-schema makes them"
         );
     }
 }
@@ -72,10 +90,7 @@ fn samples_leave_no_field_out() {
     let events = sample::events();
     assert_eq!(events.len(), Event::TYPES.len(), "one sample of each type");
     for event in events {
-        let message = pool
-            .all_messages()
-            .find(|message| message.name() == event.type_name())
-            .unwrap();
+        let message = message_of(&pool, event.type_name(), event.version()).unwrap();
         let payload = DynamicMessage::decode(message.clone(), event.encode()).unwrap();
         for field in message.fields() {
             assert!(
@@ -85,20 +100,19 @@ fn samples_leave_no_field_out() {
                 field.name()
             );
         }
-        bless(&event);
     }
 }
 
-/// Writes the files of a version that has none yet; changes no other.
-fn bless(event: &Event) {
-    if std::env::var_os("BLESS").is_none() {
-        return;
-    }
-    let name = format!("{}.v{}.binpb", event.type_name(), event.version());
-    let path = folder().join(name);
-    if !path.exists() {
-        let envelope = sample::envelope(event.clone());
-        fs::write(&path, envelope.encode()).unwrap();
-        fs::write(path.with_extension("json"), payload_json(&envelope)).unwrap();
+/// Writes the files of each version that has none yet; changes no other.
+pub(crate) fn write_new() {
+    for event in sample::events() {
+        let (event_type, version) = (event.type_name(), event.version());
+        let path = folder().join(format!("{event_type}.v{version}.binpb"));
+        if path.exists() {
+            continue;
+        }
+        let json = payload_json(event_type, version, event.encode());
+        fs::write(path.with_extension("json"), json).unwrap();
+        fs::write(&path, sample::envelope(event).encode()).unwrap();
     }
 }

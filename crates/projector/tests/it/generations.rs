@@ -9,7 +9,7 @@ use compline_projector::{
     Board, Generations, GenerationsConfig, GenerationsError, ProjectorConfig,
 };
 use compline_readmodel::{
-    Generation, Projection as _, Reader, Role, Steward, StewardError, Wakes, Want,
+    Generation, Projection, Reader, Role, Steward, StewardError, Wakes, Want,
     compare::{CompareError, Comparison, Difference},
     generation::{self, SCHEMA},
     steward::Promotion,
@@ -24,16 +24,21 @@ use crate::{
     tally::{Tally, UNFOLDABLE},
 };
 
-const WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
-struct Projecting {
+#[derive(Debug)]
+pub(crate) struct Projecting {
     board: Board,
     stop: CancellationToken,
     task: JoinHandle<Result<(), GenerationsError>>,
 }
 
 impl Projecting {
-    async fn start(street: &Street) -> Self {
+    pub(crate) async fn start<P: Projection>(street: &Street) -> Self {
+        Self::open::<P>(street).await.unwrap()
+    }
+
+    pub(crate) async fn open<P: Projection>(street: &Street) -> Result<Self, GenerationsError> {
         let mut projector = ProjectorConfig::new("", 0);
         projector.batch_records = 20;
         let config = GenerationsConfig {
@@ -41,41 +46,39 @@ impl Projecting {
             projector,
         };
         let database = street.postgres.database().clone();
-        let generations = Generations::<Tally>::open(street.log.clone(), database, config)
-            .await
-            .unwrap();
+        let generations = Generations::<P>::open(street.log.clone(), database, config).await?;
         let board = generations.board();
         let stop = CancellationToken::new();
         let task = tokio::spawn(generations.run(stop.clone()));
-        Self { board, stop, task }
+        Ok(Self { board, stop, task })
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
-async fn steward(street: &Street) -> Steward {
+pub(crate) async fn steward(street: &Street) -> Steward {
     let taken = Steward::take(street.postgres.database(), Tally::NAME).await;
     taken.unwrap()
 }
 
-fn promotion() -> Promotion {
+pub(crate) fn promotion() -> Promotion {
     Promotion {
         within: WITHIN,
         ..Promotion::default()
     }
 }
 
-async fn rebuild(street: &Street) -> Generation {
+pub(crate) async fn rebuild<P: Projection>(street: &Street) -> Generation {
     let partitions_of = |topic: Topic| TopicSpec::of(topic).partitions;
-    let made = steward(street).await.rebuild::<Tally>(partitions_of).await;
+    let made = steward(street).await.rebuild::<P>(partitions_of).await;
     made.unwrap()
 }
 
 /// Waits until generation after generation has this many records behind it.
-async fn applied(street: &Street, expected: &[i64]) {
+pub(crate) async fn applied(street: &Street, expected: &[i64]) {
     let deadline = tokio::time::Instant::now() + WITHIN;
     loop {
         let mut conn = street.conn().await;
@@ -92,12 +95,15 @@ async fn applied(street: &Street, expected: &[i64]) {
     }
 }
 
-async fn compare(street: &Street, candidate: Generation) -> Result<Comparison, CompareError> {
+pub(crate) async fn compare(
+    street: &Street,
+    candidate: Generation,
+) -> Result<Comparison, CompareError> {
     let mut steward = steward(street).await;
     steward.compare(candidate, 10, WITHIN, &|_| {}).await
 }
 
-async fn tell(street: &Street, numbers: std::ops::Range<i32>) {
+pub(crate) async fn tell(street: &Street, numbers: std::ops::Range<i32>) {
     for number in numbers {
         street
             .tell(&format!("ad{}", number % 7), &number.to_string(), None)
@@ -105,7 +111,7 @@ async fn tell(street: &Street, numbers: std::ops::Range<i32>) {
     }
 }
 
-fn reader(street: &Street) -> Reader {
+pub(crate) fn reader(street: &Street) -> Reader {
     let database = street.postgres.database().clone();
     let wakes = Wakes::start(database.pool(Role::Query, SCHEMA, 1));
     Reader::new(Tally::NAME, database, wakes, 4)
@@ -130,7 +136,7 @@ async fn read(reader: &Reader, want: &Want) -> (String, i64, i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_is_compared_promoted_and_taken_back_while_people_read() {
     let street = Street::open().await;
-    let projecting = Projecting::start(&street).await;
+    let projecting = Projecting::start::<Tally>(&street).await;
     tell(&street, 0..300).await;
     applied(&street, &[300]).await;
 
@@ -159,7 +165,7 @@ async fn a_rebuild_is_compared_promoted_and_taken_back_while_people_read() {
         (generations, reads)
     };
     let changing = async {
-        let made = rebuild(&street).await;
+        let made = rebuild::<Tally>(&street).await;
         assert_eq!(made, 2);
         let compared = compare(&street, made).await.unwrap();
         assert!(compared.is_equal(), "{compared:#?}");
@@ -205,16 +211,16 @@ async fn a_rebuild_is_compared_promoted_and_taken_back_while_people_read() {
     projecting.stop().await;
 
     // A number is never given twice: whoever still follows the dropped one is fenced.
-    assert_eq!(rebuild(&street).await, 3);
+    assert_eq!(rebuild::<Tally>(&street).await, 3);
 }
 
 /// The rows of a generation are not what its log says.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_differs_is_shown_row_for_row() {
     let street = Street::open().await;
-    let projecting = Projecting::start(&street).await;
+    let projecting = Projecting::start::<Tally>(&street).await;
     tell(&street, 0..50).await;
-    let made = rebuild(&street).await;
+    let made = rebuild::<Tally>(&street).await;
     applied(&street, &[50, 50]).await;
     assert!(compare(&street, made).await.unwrap().is_equal());
 
@@ -290,7 +296,7 @@ async fn a_promote_in_vain_lets_the_live_generation_go_on() {
     let projecting = Projecting::start(&street).await;
     tell(&street, 0..20).await;
     applied(&street, &[20]).await;
-    let made = rebuild(&street).await;
+    let made = rebuild::<Tally>(&street).await;
     applied(&street, &[20, 20]).await;
     // It stands still, a few events behind.
     let halt = "UPDATE compline.checkpoint SET next_offset = 10, epoch = epoch + 1,
@@ -335,10 +341,10 @@ async fn a_promote_in_vain_lets_the_live_generation_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_with_parked_keys_is_promoted_only_by_naming_them() {
     let street = Street::open().await;
-    let projecting = Projecting::start(&street).await;
+    let projecting = Projecting::start::<Tally>(&street).await;
     tell(&street, 0..10).await;
     street.tell("poor", UNFOLDABLE, None).await;
-    let made = rebuild(&street).await;
+    let made = rebuild::<Tally>(&street).await;
     applied(&street, &[11, 11]).await;
     let mut steward = steward(&street).await;
     let name = format!("ad:{}/poor", tenant(1));

@@ -4,8 +4,10 @@
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod column;
 mod damage;
 mod fence;
+mod foreign;
 mod generations;
 mod marks;
 mod poison;

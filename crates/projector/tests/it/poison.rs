@@ -109,3 +109,28 @@ async fn a_fold_that_panics_stops_its_partition() {
     running.stop().await;
     assert_eq!(street.next_offset().await, 1, "nothing of it was written");
 }
+
+/// Read as this build's version, its bytes might say something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_build_has_written_parks_its_key() {
+    let street = Street::open().await;
+    street.tell("ad1", "A", None).await;
+    street.tell("ad2", "A", None).await;
+    street.tell_newer("ad2", "B").await;
+    street.tell("ad2", "C", None).await;
+    street.tell("ad1", "B", None).await;
+    let running = street.start(100);
+    street.reached(5).await;
+    running.stop().await;
+
+    let rows = street.rows().await;
+    assert_eq!(rows["ad1"], (2, "A B ".to_owned()));
+    assert_eq!(rows["ad2"], (1, "A ".to_owned()));
+    let parked = parked(&street).await;
+    let (ad, first, records, reason) = &parked[0];
+    assert_eq!((ad.as_str(), *first, *records), ("ad2", 2, 2));
+    assert!(
+        reason.contains("AdStatusChanged has version 2") && reason.contains("a newer build"),
+        "{reason}"
+    );
+}

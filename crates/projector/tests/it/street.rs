@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use compline_event::{
     Envelope, Event, EventId, Partition, Source, Stamp, Topic, ad_events::AdStatusChanged,
+    envelope_proto,
 };
 use compline_eventlog::{Appender, AppenderConfig, Log, TopicSpec};
 use compline_projector::{
@@ -15,6 +16,7 @@ use compline_readmodel::{
     generation::{self, Plan, schema_name},
 };
 use compline_testkit::{Postgres, TestBroker, log, postgres, tenant};
+use prost::Message as _;
 use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 use tokio::{task::JoinHandle, time::Instant};
@@ -78,6 +80,19 @@ impl Street {
             .await
             .unwrap();
         envelope.event_id
+    }
+
+    /// As [`Street::tell`], in the event's next version.
+    pub(crate) async fn tell_newer(&self, ad: &str, status: &str) {
+        let mut raw =
+            envelope_proto::Envelope::decode(envelope(ad, status, None).encode()).unwrap();
+        raw.version += 1;
+        let key = Bytes::from(format!("{}/{ad}", tenant(1)));
+        let bytes = raw.encode_to_vec().into();
+        let delivery = (self.appender)
+            .enqueue_encoded(Topic::Ad, Some(PARTITION), key, bytes)
+            .await;
+        delivery.unwrap().await.unwrap();
     }
 
     pub(crate) fn start(&self, batch_records: usize) -> Running {

@@ -19,7 +19,7 @@ pub(crate) const BUG: &str = "BUG";
 /// A status that takes long to store, more than two at a time too long.
 pub(crate) const SLOW: &str = "SLOW";
 
-type Added = BTreeMap<(TenantId, String), (i64, String)>;
+pub(crate) type Added = BTreeMap<(TenantId, String), (i64, String)>;
 
 impl Projection for Tally {
     const NAME: &'static str = "tally";

@@ -4,6 +4,7 @@
 // Clippy takes only the test functions themselves for tests.
 #![allow(clippy::unwrap_used)]
 
+mod fuzz;
 mod kit;
 mod laws;
 mod tenant;
