@@ -6,7 +6,9 @@
 //! `SOAK_KILLS` says how often, `SOAK_SEED` when and whom; `dev/soak` runs the long form.
 
 mod commands;
+mod own_writes;
 mod plan;
+mod rolling;
 mod steward;
 
 use std::{collections::BTreeMap, time::Duration};

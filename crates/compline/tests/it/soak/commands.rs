@@ -19,6 +19,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
+use tonic::Status;
 use uuid::Uuid;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,11 +51,7 @@ async fn say(doors: Vec<Client>, stop: Arc<AtomicBool>) -> HashSet<String> {
     let mut answered = HashSet::new();
     let mut next = doors.iter().cycle();
     for number in 0.. {
-        let request = ConnectAccountRequest {
-            request_id: Uuid::now_v7().to_string(),
-            ad_account_id: format!("88{number:07}"),
-            ..Default::default()
-        };
+        let request = connects(&format!("88{number:07}"));
         for door in next.by_ref() {
             let mut accounts = door.accounts();
             let answer = accounts.connect_account(request.clone());
@@ -70,6 +67,20 @@ async fn say(doors: Vec<Client>, stop: Arc<AtomicBool>) -> HashSet<String> {
         sleep(PAUSE).await;
     }
     answered
+}
+
+/// One try.
+pub(super) async fn connect(door: &Client, account: &str) -> Result<(), Status> {
+    let answer = door.accounts().connect_account(connects(account)).await;
+    answer.map(drop)
+}
+
+fn connects(account: &str) -> ConnectAccountRequest {
+    ConnectAccountRequest {
+        request_id: Uuid::now_v7().to_string(),
+        ad_account_id: account.to_owned(),
+        ..Default::default()
+    }
 }
 
 /// Each once: a command that is said again is the same command.

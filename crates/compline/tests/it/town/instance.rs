@@ -129,6 +129,12 @@ impl Instance {
         }
     }
 
+    /// SIGSTOP or SIGCONT.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.as_ref().context("it does not run")?;
+        Ok(kill_process(Pid::from_child(process), signal)?)
+    }
+
     pub(crate) async fn is_ready(&self) -> bool {
         let asked = admin_client::ready(&format!("http://{}", self.admin)).await;
         self.is_alive() && asked.is_ok_and(|(ready, _)| ready)
