@@ -11,7 +11,7 @@ use compline_engine::{Engine, Outputs, state_schema};
 use compline_event::{EventId, Recorded, Topic};
 use compline_eventlog::{Log, Record};
 use compline_readmodel::{
-    Database, Projection, Role,
+    Database, Generation, Projection, Role,
     generation::{self, Plan, schema_name},
 };
 use sqlx::{Connection as _, PgConnection};
@@ -80,11 +80,21 @@ fn is_new(record: &Record, last: &mut HashMap<String, u64>) -> Result<bool> {
     Ok(true)
 }
 
-/// Compares the first generation of `P` with what the log says; columns named in
-/// `without` may differ. Nothing must be on its way. Gives the number of rows.
+/// Compares the first generation of `P`, as [`generation`] does.
 pub async fn projection<P: Projection>(
     log: &Log,
     live: &Database,
+    without: &[&str],
+) -> Result<usize> {
+    generation::<P>(log, live, 1, without).await
+}
+
+/// Compares a generation of `P` with what the log says; columns named in `without`
+/// may differ. Nothing must be on its way. Gives the number of rows.
+pub async fn generation<P: Projection>(
+    log: &Log,
+    live: &Database,
+    generation: Generation,
     without: &[&str],
 ) -> Result<usize> {
     let mut stage = Stage::<P>::open().await;
@@ -93,11 +103,14 @@ pub async fn projection<P: Projection>(
             stage.given(batch).await;
         }
     }
-    let schema = schema_name(P::NAME, 1);
-    let of = |database: &Database| database.options(Role::Projector, &schema);
-    let mut scratch = PgConnection::connect_with(&of(stage.postgres().database())).await?;
-    let mut live = PgConnection::connect_with(&of(live)).await?;
-    let expected = dump_without(&mut scratch, &schema, without).await?;
+    let schema = schema_name(P::NAME, generation);
+    let scratch = stage
+        .postgres()
+        .database()
+        .options(Role::Projector, stage.schema());
+    let mut scratch = PgConnection::connect_with(&scratch).await?;
+    let mut live = PgConnection::connect_with(&live.options(Role::Projector, &schema)).await?;
+    let expected = dump_without(&mut scratch, stage.schema(), without).await?;
     let found = dump_without(&mut live, &schema, without).await?;
     same_rows(("by the log", &expected), ("in the tables", &found)).context(P::NAME)?;
     Ok(found.lines().count())

@@ -4,44 +4,33 @@
 //!
 //! `KILL_TIMES` says how often; `dev/kill` runs the long form.
 
-mod nodes;
+pub(crate) mod nodes;
 
 use std::{
-    collections::HashSet,
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use compline::{
     client::Target,
-    simulate::{
-        audience::Audience,
-        generator::{Delivery, Life, Plan},
-    },
+    simulate::audience::Audience,
     street::{Found, RunFile, Street},
-    webhook::{Poster, Sender},
 };
-use compline_ad::AdEngine;
-use compline_event::{Event, Topic};
-use compline_testkit::verify;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use sha2::{Digest as _, Sha256};
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
-use crate::house::{as_owner, caught_up, log_of};
+use crate::{
+    house::{as_owner, log_of},
+    load::{Load, STEADY},
+    verdict,
+};
 
 const KILLS: u32 = 3;
 const ACCOUNTS: usize = 4;
 const TENANTS: usize = 2;
-
-type BodyHash = [u8; 32];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
@@ -56,7 +45,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
     let running = victim.ready().await?;
     let accounts = connect_accounts(folder.path(), seed).await?;
 
-    let load = Load::start(&running, accounts, seed)?;
+    let load = Load::start(&[door(&running)], accounts, seed, STEADY)?;
     for kill in 1..=kills {
         // Mostly in full work, sometimes while it is starting.
         let while_starting = kill > 1 && rng.random_bool(0.25);
@@ -77,9 +66,8 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_doubled() -> Result<()> {
     }
     let running = victim.ready().await?;
     let acknowledged = load.finish().await?;
-    ensure!(!acknowledged.is_empty(), "the load was acknowledged at all");
-
-    verify_street(&running, &acknowledged).await?;
+    let verdict = verdict::all(&log_of(&running)?, &as_owner(&running)?, &acknowledged).await?;
+    eprintln!("{verdict}");
     victim.stop().await
 }
 
@@ -92,38 +80,9 @@ fn told() -> Result<(u32, u64)> {
     Ok((kills, seed))
 }
 
-/// Everything that must hold once the readers have caught up.
-async fn verify_street(running: &RunFile, acknowledged: &HashSet<BodyHash>) -> Result<()> {
-    let log = log_of(running)?;
-    let database = as_owner(running)?;
-    caught_up(&log, &database).await?;
-
-    let mut kept = HashSet::new();
-    for event in verify::read(&log, Topic::WebhookMeta).await?.events {
-        if let Event::WebhookReceived(webhook) = event.envelope.event {
-            kept.insert(hash(&webhook.body));
-        }
-    }
-    let lost = acknowledged.difference(&kept).count();
-    ensure!(lost == 0, "{lost} acknowledged webhooks are not in the log");
-
-    let outputs = verify::engine(&log, &AdEngine, Topic::Account).await?;
-    let ads = verify::projection::<compline_ad_status::AdStatus>(&log, &database, &[]).await?;
-    let trail =
-        verify::projection::<compline_activity::ActivityTrail>(&log, &database, &[]).await?;
-    let tenancy = verify::projection::<compline_tenancy::Tenancy>(&log, &database, &[]).await?;
-    let repeats = verify::read(&log, Topic::Ad).await?.repeats;
-    eprintln!(
-        "{} webhooks acknowledged, 0 lost; {outputs} outputs and {} rows compared, 0 lost, \
-         0 doubled; {repeats} outputs were told twice and taken once",
-        acknowledged.len(),
-        ads + trail + tenancy,
-    );
-    Ok(())
-}
-
-fn hash(body: &[u8]) -> BodyHash {
-    Sha256::digest(body).into()
+/// For webhooks.
+fn door(running: &RunFile) -> String {
+    format!("http://{}", running.addresses.ingress)
 }
 
 async fn connect_accounts(folder: &Path, seed: u64) -> Result<Vec<String>> {
@@ -137,92 +96,6 @@ async fn connect_accounts(folder: &Path, seed: u64) -> Result<Vec<String>> {
     };
     let audience = Audience::gather(&target, accounts, TENANTS, seed).await?;
     Ok(audience.accounts)
-}
-
-/// Posts a life, lane by lane, each delivery until it is acknowledged.
-struct Load {
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
-    lanes: JoinSet<HashSet<BodyHash>>,
-}
-
-impl Load {
-    fn start(running: &RunFile, accounts: Vec<String>, seed: u64) -> Result<Self> {
-        let url = format!("http://{}", running.addresses.ingress);
-        let poster = Poster::new(&url, Duration::from_secs(10))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let acknowledged = Arc::new(AtomicU64::new(0));
-        let mut lanes = JoinSet::new();
-        let mut doors = Vec::new();
-        for _ in 0..accounts.len() + 1 {
-            let (door, deliveries) = mpsc::channel(8);
-            doors.push(door);
-            lanes.spawn(lane(poster.clone(), deliveries, acknowledged.clone()));
-        }
-        let life = Life::new(Plan {
-            seed,
-            accounts,
-            ads: 400,
-            first_ad: 23_849_000_000_000,
-            begins_at: 1_790_000_000,
-            rate: 500.0,
-        });
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            for delivery in life {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let lane = delivery.lane % doors.len();
-                if doors[lane].send(delivery).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            stop,
-            acknowledged,
-            lanes,
-        })
-    }
-
-    /// Stops when what is on its way has been acknowledged.
-    async fn finish(mut self) -> Result<HashSet<BodyHash>> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut acknowledged = HashSet::new();
-        while let Some(lane) = self.lanes.join_next().await {
-            acknowledged.extend(lane?);
-        }
-        Ok(acknowledged)
-    }
-}
-
-async fn lane(
-    poster: Poster,
-    mut deliveries: mpsc::Receiver<Delivery>,
-    count: Arc<AtomicU64>,
-) -> HashSet<BodyHash> {
-    let mut acknowledged = HashSet::new();
-    while let Some(delivery) = deliveries.recv().await {
-        loop {
-            let answer = poster
-                .post(
-                    Sender::Meta,
-                    compline_ingress::sample::META_APP_SECRET,
-                    delivery.body.clone(),
-                )
-                .await;
-            if answer.is_ok_and(|answer| answer.status.is_success()) {
-                acknowledged.insert(hash(&delivery.body));
-                count.fetch_add(1, Ordering::Relaxed);
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        // A steady load rather than a race: both cores have other work as well.
-        sleep(Duration::from_millis(5)).await;
-    }
-    acknowledged
 }
 
 /// Options of `up` that stay the same over all restarts.

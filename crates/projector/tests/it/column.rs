@@ -12,7 +12,7 @@ use compline_readmodel::{
 use sqlx::{PgConnection, migrate::Migrator};
 
 use crate::{
-    generations::{Projecting, WITHIN, applied, compare, reader, rebuild, steward, tell},
+    generations::{Projecting, applied, compare, promotion, reader, rebuild, steward, tell},
     street::Street,
     tally::{Added, Tally},
 };
