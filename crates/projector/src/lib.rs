@@ -21,6 +21,7 @@ mod committer;
 mod culprit;
 mod fold;
 mod generations;
+mod lag;
 pub mod metric;
 mod owner;
 mod redrive;
@@ -32,7 +33,7 @@ pub use fold::{Fold, ProjectionFold, PutOff};
 pub use generations::{Board, Generations, GenerationsConfig, GenerationsError};
 pub use redrive::{RedriveError, RedriveMode, Redriven, redrive};
 pub use run::{Projector, ProjectorConfig, ProjectorError};
-pub use status::{PartitionState, Status};
+pub use status::{Behind, PartitionState, Status};
 pub use tempo::{Activity, Tempo};
 
 /// Which build parked a key.

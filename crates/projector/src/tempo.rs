@@ -63,6 +63,11 @@ pub enum Tempo {
 }
 
 impl Tempo {
+    /// Whether readers read what it writes.
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(self, Tempo::Beside(_))
+    }
+
     /// Most transactions at once, of `most`.
     pub(crate) fn at_once(&self, most: usize) -> usize {
         match self {

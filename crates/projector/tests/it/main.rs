@@ -7,6 +7,7 @@
 mod damage;
 mod fence;
 mod generations;
+mod inside;
 mod marks;
 mod poison;
 mod redrive;
