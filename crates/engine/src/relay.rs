@@ -75,6 +75,7 @@ impl Relay {
             let led = self.lead().await;
             metrics::gauge!(metric::RELAY_LEADS, "engine" => self.engine).set(0.0);
             if let Err(error) = led {
+                metrics::counter!(metric::RELAY_RESTARTS, "engine" => self.engine).increment(1);
                 tracing::warn!(
                     engine = self.engine,
                     error = &error as &dyn std::error::Error,

@@ -6,6 +6,7 @@
 mod copy;
 mod data_folder;
 mod house;
+mod inside;
 mod kill;
 mod life;
 mod settings;

@@ -1,0 +1,4 @@
+//! What a street shows of itself: metrics, and what is made of them.
+
+mod metrics;
+mod process;
