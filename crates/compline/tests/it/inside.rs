@@ -1,4 +1,5 @@
 //! What a street shows of itself: metrics, and what is made of them.
 
 mod metrics;
+mod named;
 mod process;

@@ -56,7 +56,7 @@ impl Recorder for Names {
 }
 
 /// Every name that has its help.
-fn described() -> BTreeSet<String> {
+pub(super) fn described() -> BTreeSet<String> {
     let names = Names::default();
     ::metrics::with_local_recorder(&names, metric::describe_all);
     let mut names = names.0.into_inner().unwrap();

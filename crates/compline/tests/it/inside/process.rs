@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -80,4 +81,10 @@ impl Drop for Process {
         // A test that failed leaves nobody behind.
         let _ = self.child.kill();
     }
+}
+
+/// From the top of the repository.
+pub(super) fn read(path: &str) -> String {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    fs::read_to_string(top.join(path)).unwrap()
 }
