@@ -28,6 +28,7 @@ mod redrive;
 mod run;
 mod status;
 mod tempo;
+mod trace;
 
 pub use fold::{Fold, ProjectionFold, PutOff};
 pub use generations::{Board, Generations, GenerationsConfig, GenerationsError};

@@ -141,6 +141,9 @@ pub fn init(service: &str, config: &TelemetryConfig) -> Result<Telemetry, Runtim
             part: "the log",
             source: source.into(),
         })?;
+    if traces.is_some() {
+        trace_context::are_kept();
+    }
     Ok(Telemetry {
         metrics: install_metrics()?,
         traces,
