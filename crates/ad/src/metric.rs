@@ -14,6 +14,13 @@ pub fn describe() {
     );
 }
 
+/// Shows what has not happened yet as 0.
+pub fn register() {
+    for (outcome, _) in Tally::default().by_outcome() {
+        counter!(CHANGES, "outcome" => outcome).increment(0);
+    }
+}
+
 /// What became of the changes of one batch. Counted when the batch is stored; a
 /// batch that is rolled back and tried again counts twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +36,15 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn publish(self) {
-        let counts = [
+        for (outcome, count) in self.by_outcome() {
+            if count > 0 {
+                counter!(CHANGES, "outcome" => outcome).increment(count);
+            }
+        }
+    }
+
+    fn by_outcome(self) -> [(&'static str, u64); 7] {
+        [
             ("applied", self.applied),
             ("unchanged", self.unchanged),
             ("late", self.late),
@@ -37,12 +52,7 @@ impl Tally {
             ("waiting", self.waiting),
             ("expired", self.expired),
             ("unrecognized", self.unrecognized),
-        ];
-        for (outcome, count) in counts {
-            if count > 0 {
-                counter!(CHANGES, "outcome" => outcome).increment(count);
-            }
-        }
+        ]
     }
 }
 

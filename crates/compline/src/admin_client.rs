@@ -40,9 +40,15 @@ pub async fn ready(base_url: &str) -> Result<(bool, Value)> {
 
 /// Everything of `/metrics`.
 pub async fn metrics(base_url: &str) -> Result<Vec<Sample>> {
+    let page = metrics_page(base_url).await?;
+    Ok(page.lines().filter_map(parse_sample).collect())
+}
+
+/// `/metrics` as it is.
+pub async fn metrics_page(base_url: &str) -> Result<String> {
     let (status, body) = get(&format!("{base_url}/metrics")).await?;
     anyhow::ensure!(status == StatusCode::OK, "{base_url}/metrics: {status}");
-    Ok(body.lines().filter_map(parse_sample).collect())
+    Ok(body)
 }
 
 async fn get(url: &str) -> Result<(StatusCode, String)> {

@@ -71,6 +71,8 @@ pub struct EngineSettings {
     pub batch_records: usize,
     #[serde(with = "byte_size")]
     pub batch_bytes: usize,
+    #[serde(with = "duration")]
+    pub ready_lag: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -80,6 +82,8 @@ pub struct ProjectorSettings {
     pub batch_records: usize,
     #[serde(with = "byte_size")]
     pub batch_bytes: usize,
+    #[serde(with = "duration")]
+    pub ready_lag: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

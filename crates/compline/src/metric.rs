@@ -39,8 +39,22 @@ pub const BROKER_GROUP_MEMBERS: &str = "broker_group_members";
 pub const TOPIC_BYTES: &str = "broker_topic_bytes";
 pub const TOPIC_SEGMENTS: &str = "broker_topic_segments";
 
+/// Gives every metric of every room its help, but for the [`Histogram`]s here, which
+/// carry theirs.
+pub fn describe_all() {
+    compline_runtime::metric_definitions::describe();
+    compline_ad::metric::describe();
+    compline_command::metric::describe();
+    compline_engine::metric::describe();
+    compline_eventlog::metric::describe();
+    compline_ingress::metric::describe();
+    compline_projector::metric::describe();
+    compline_query::metric::describe();
+    describe();
+}
+
 /// Gives every name its help. Called once the recorder is installed.
-pub fn describe() {
+fn describe() {
     describe_gauge!(BROKER_CONNECTIONS, "Connections of Kafka clients now");
     describe_counter!(
         BROKER_CONNECTIONS_TAKEN,

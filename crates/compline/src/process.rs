@@ -13,7 +13,7 @@ use compline_runtime::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
-use crate::metric::counted::Counted;
+use crate::metric::{self, counted::Counted};
 
 /// What servers may take to drain comes on top, so that nothing is cut that may
 /// still finish.
@@ -84,13 +84,6 @@ impl Process {
 /// whole process, inside its async runtime.
 pub fn init_telemetry(config: &TelemetryConfig) -> Result<Telemetry> {
     let telemetry = telemetry::init("compline", config)?;
-    compline_ad::metric::describe();
-    compline_command::metric::describe();
-    compline_engine::metric::describe();
-    compline_eventlog::metric::describe();
-    compline_ingress::metric::describe();
-    compline_projector::metric::describe();
-    compline_query::metric::describe();
-    crate::metric::describe();
+    metric::describe_all();
     Ok(telemetry)
 }

@@ -10,6 +10,7 @@ pub mod migrate;
 mod projector;
 mod query;
 pub mod reach;
+mod ready;
 
 use std::sync::Arc;
 
@@ -20,7 +21,6 @@ use compline_eventlog::Log;
 use compline_projector::{Board, Status};
 use compline_query::TenantKeys;
 use compline_readmodel::{Database, Reader, Role, Wakes, generation::SCHEMA};
-use compline_runtime::health::Check;
 use compline_tenancy::{KeyStore, Tenancy};
 use tokio::{net::TcpListener, sync::OnceCell};
 
@@ -142,24 +142,5 @@ impl Rooms {
     async fn tenant_keys(&self, connections: u32) -> TenantKeys {
         let tenancy = self.reader(compline_tenancy::NAME, connections).await;
         TenantKeys::new(KeyStore::new(tenancy))
-    }
-}
-
-/// Says of a loop over partitions whether one of them stands still.
-async fn watch_partitions(
-    stopped: impl Fn() -> Option<String>,
-    check: Check,
-    stop: tokio_util::sync::CancellationToken,
-) -> Result<(), std::convert::Infallible> {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        match stopped() {
-            Some(reason) => check.degraded(reason),
-            None => check.ready(),
-        }
     }
 }

@@ -75,6 +75,8 @@ impl<E: Engine> Fold for EngineFold<E> {
         E::INPUTS
     }
 
+    const DOES: &'static str = "decide";
+
     type Rows = (E::State, Outputs);
 
     async fn load(

@@ -12,6 +12,7 @@
 //! what the log holds already is not told a second time. This crate knows no
 //! engine in particular.
 
+mod depth;
 mod engine;
 mod fold;
 mod ledger;

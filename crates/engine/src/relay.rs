@@ -11,9 +11,11 @@ use bytes::Bytes;
 use compline_event::{Offset, Partition, RecordId, Topic};
 use compline_eventlog::{AppendError, Appender, AppenderConfig, Log, LogError};
 use compline_readmodel::{Database, Role};
+use compline_runtime::telemetry::trace_context::follow;
 use sqlx::{Connection as _, PgConnection};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::{Span, field};
 
 use crate::{
     SCHEMA, metric,
@@ -75,6 +77,7 @@ impl Relay {
             let led = self.lead().await;
             metrics::gauge!(metric::RELAY_LEADS, "engine" => self.engine).set(0.0);
             if let Err(error) = led {
+                metrics::counter!(metric::RELAY_RESTARTS, "engine" => self.engine).increment(1);
                 tracing::warn!(
                     engine = self.engine,
                     error = &error as &dyn std::error::Error,
@@ -289,16 +292,34 @@ async fn tell(appender: &Appender, decided: Vec<Decided>) -> Result<Acked, Appen
                 output.event,
             )
             .await?;
-        deliveries.push((output.number, delivery));
+        // Dropped when the log has acknowledged.
+        let span = follow(delivery.traceparent(), || appending(output.topic));
+        deliveries.push((output.number, delivery, span));
     }
     let mut acked = Acked::new();
-    for (number, delivery) in deliveries {
+    for (number, delivery, span) in deliveries {
         let RecordId {
             topic,
             partition,
             offset,
         } = delivery.await?;
+        if let Some(span) = span {
+            span.record("messaging.destination.partition.id", partition.0);
+            span.record("messaging.kafka.offset", offset.0);
+        }
         acked.insert((topic, partition), (number, offset));
     }
     Ok(acked)
+}
+
+fn appending(topic: Topic) -> Span {
+    tracing::info_span!(
+        "append",
+        otel.name = format!("append {topic}"),
+        otel.kind = "producer",
+        messaging.system = "kafka",
+        messaging.destination.name = topic.as_str(),
+        messaging.destination.partition.id = field::Empty,
+        messaging.kafka.offset = field::Empty,
+    )
 }

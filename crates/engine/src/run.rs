@@ -13,9 +13,10 @@ use tokio::task::JoinError;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    checkpoint_name,
+    checkpoint_name, depth,
     engine::Engine,
     fold::EngineFold,
+    metric,
     outbox::{Destination, Destinations},
     recovery::RecoveryError,
     relay::Relay,
@@ -128,6 +129,9 @@ impl<E: Engine> EngineRunner<E> {
 
     /// Runs until `stop`; batches in flight are finished and told.
     pub async fn run(self, stop: CancellationToken) -> Result<(), EngineError> {
+        metric::register(E::NAME);
+        let depth = depth::watch(E::NAME, E::OUTPUTS, self.pool.clone());
+        let _watching = AbortOnDropHandle::new(tokio::spawn(depth));
         self.check_durability().await?;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -182,6 +182,7 @@ impl Appender {
                 topic,
                 told,
                 appender: self.clone(),
+                traceparent: label.traceparent().to_owned(),
             }),
             Err((error, _)) => Err(classify(topic, size, &error, || fatal_reason(producer))),
         }
@@ -238,6 +239,14 @@ pub struct Delivery {
     told: oneshot::Receiver<Result<RecordId, AppendError>>,
     /// An appender that nobody holds gives up what it has not appended yet.
     appender: Appender,
+    traceparent: String,
+}
+
+impl Delivery {
+    /// The event's W3C trace context; empty when it was not traced.
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
 }
 
 impl Future for Delivery {

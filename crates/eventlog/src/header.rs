@@ -144,6 +144,10 @@ impl Label {
         })
     }
 
+    pub(crate) fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
     /// The record's time, milliseconds since 1970.
     pub(crate) fn timestamp_ms(&self) -> i64 {
         let ms = self

@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use compline_event::webhook_events::WebhookReceived;
-use compline_event::{Envelope, Event, EventId};
+use compline_event::{Envelope, Event, EventId, Topic};
 use compline_eventlog::{AppendError, Appender};
 use compline_runtime::telemetry::trace_context;
 use time::OffsetDateTime;
+use tracing::{Instrument, Span, field};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::body::{Held, Memory};
@@ -100,6 +101,8 @@ impl Inner {
     async fn append(&self, head: &Parts, body: Held, now: OffsetDateTime) -> Result<(), Refusal> {
         let started = Instant::now();
         let placed = self.vendor.place(&body.bytes);
+        let topic = self.vendor.topic();
+        let span = trace_context::step(|| appending(topic));
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let envelope = Envelope {
             event_id: EventId::new(new_id(now)),
@@ -111,16 +114,22 @@ impl Inner {
             causation_id: None,
             correlation_id: None,
             stamp: None,
-            traceparent: trace_context::current_traceparent().unwrap_or_default(),
+            traceparent: trace_context::traceparent(&span)
+                .or_else(trace_context::current_traceparent)
+                .unwrap_or_default(),
             event: Event::WebhookReceived(WebhookReceived {
                 body: body.bytes.clone(),
                 headers: header::kept(&head.headers),
                 remote_address: peer.map_or_else(String::new, |ConnectInfo(peer)| peer.to_string()),
             }),
         };
-        self.appender
-            .append(self.vendor.topic(), None, placed.key, &envelope)
+        let at = self
+            .appender
+            .append(topic, None, placed.key, &envelope)
+            .instrument(span.clone())
             .await?;
+        span.record("messaging.destination.partition.id", at.partition.0);
+        span.record("messaging.kafka.offset", at.offset.0);
         self.meters.append_seconds.record(started.elapsed());
         self.meters.body_bytes.increment(body.bytes.len() as u64);
         Ok(())
@@ -155,6 +164,18 @@ impl Inner {
             }
         }
     }
+}
+
+fn appending(topic: Topic) -> Span {
+    tracing::info_span!(
+        "append",
+        otel.name = format!("append {topic}"),
+        otel.kind = "producer",
+        messaging.system = "kafka",
+        messaging.destination.name = topic.as_str(),
+        messaging.destination.partition.id = field::Empty,
+        messaging.kafka.offset = field::Empty,
+    )
 }
 
 /// A new fact's id, from the same clock as its time.

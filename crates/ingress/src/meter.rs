@@ -3,6 +3,7 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::metric::{APPEND_SECONDS, BODY_BYTES, DELIVERIES, IN_FLIGHT};
+use crate::refusal::Refusal;
 
 #[derive(Debug)]
 pub(crate) struct Meters {
@@ -15,6 +16,10 @@ pub(crate) struct Meters {
 
 impl Meters {
     pub(crate) fn new(source: &'static str) -> Self {
+        // What first appears with 1 was no rise to anyone who watches for rises.
+        for outcome in Refusal::OUTCOMES {
+            counter!(DELIVERIES, "source" => source, "outcome" => outcome).increment(0);
+        }
         Self {
             source,
             appended: counter!(DELIVERIES, "source" => source, "outcome" => "appended"),

@@ -62,6 +62,22 @@ impl Refusal {
     }
 
     /// In metrics.
+    /// All that [`Refusal::outcome`] gives.
+    pub(crate) const OUTCOMES: [&str; 12] = [
+        "signature_missing",
+        "signature_repeated",
+        "signature_malformed",
+        "signature_mismatch",
+        "signature_expired",
+        "body_too_large",
+        "body_too_slow",
+        "body_broken_off",
+        "no_memory",
+        "log_unavailable",
+        "log_failed",
+        "record_too_large",
+    ];
+
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Refusal::Unsigned(Refused::Missing) => "signature_missing",

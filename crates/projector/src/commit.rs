@@ -13,6 +13,7 @@ use crate::{
     committer::Uncommitted,
     culprit,
     fold::Fold,
+    trace::Traced,
 };
 
 /// Records of one partition that begin where its fence stands.
@@ -129,15 +130,17 @@ async fn attempt<F: Fold>(
     poison: &Poison,
 ) -> Result<Vec<Counts>, Failed> {
     let mut tx = conn.begin().await?;
-    match write(&mut tx, fold, batches, poison).await {
+    let mut traced = Traced::default();
+    match write(&mut tx, fold, batches, poison, &mut traced).await {
         Ok(counts) => {
-            tx.commit().await?;
+            tx.commit().await.inspect_err(|_| traced.rolled_back())?;
             for Batch { fence, records, .. } in batches {
                 (fence.next_offset, fence.last_event_id) = end_of(records);
             }
             Ok(counts)
         }
         Err(failed) => {
+            traced.rolled_back();
             tx.rollback().await?;
             Err(failed)
         }
@@ -149,6 +152,7 @@ async fn write<F: Fold>(
     fold: &F,
     batches: &[Batch],
     poison: &Poison,
+    traced: &mut Traced,
 ) -> Result<Vec<Counts>, Failed> {
     let moves: Vec<Move<'_>> = batches
         .iter()
@@ -188,6 +192,7 @@ async fn write<F: Fold>(
     if events.is_empty() {
         return Ok(counts);
     }
+    traced.begin(F::DOES, &batches[0].fence.place, &mut events);
     // What the fold stores comes last: an engine's counters are locked there, and
     // a lock is held until the commit.
     let mut rows = match fold.load(conn, &events).await {

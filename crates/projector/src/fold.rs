@@ -13,6 +13,9 @@ pub trait Fold: Send + Sync + 'static {
 
     fn topics(&self) -> &'static [Topic];
 
+    /// What it does to an event, for traces.
+    const DOES: &'static str = "apply";
+
     type Rows: Send;
 
     fn load(

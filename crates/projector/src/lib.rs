@@ -21,18 +21,20 @@ mod committer;
 mod culprit;
 mod fold;
 mod generations;
+mod lag;
 pub mod metric;
 mod owner;
 mod redrive;
 mod run;
 mod status;
 mod tempo;
+mod trace;
 
 pub use fold::{Fold, ProjectionFold, PutOff};
 pub use generations::{Board, Generations, GenerationsConfig, GenerationsError};
 pub use redrive::{RedriveError, RedriveMode, Redriven, redrive};
 pub use run::{Projector, ProjectorConfig, ProjectorError};
-pub use status::{PartitionState, Status};
+pub use status::{Behind, PartitionState, Status};
 pub use tempo::Tempo;
 
 /// Which build parked a key.

@@ -139,9 +139,6 @@ impl<F: Fold> Owner<F> {
                 End::Halt(reason) => {
                     tracing::error!(projection = self.fold.name(), %topic, %partition, reason,
                         "the partition stands still until somebody has looked, see docs/operations.md");
-                    metrics::gauge!(metric::STOPPED, "projection" => self.place.projection.clone(),
-                        "topic" => topic.as_str(), "partition" => partition.to_string())
-                    .set(1.0);
                     self.set(PartitionState::Stopped { reason });
                     self.stop.cancelled().await;
                     break;
@@ -150,8 +147,7 @@ impl<F: Fold> Owner<F> {
                     self.had_trouble = true;
                     tracing::warn!(projection = self.fold.name(), %topic, %partition, reason,
                         "the partition begins anew after a back-off");
-                    metrics::counter!(metric::RETRIES, "projection" => self.place.projection.clone())
-                        .increment(1);
+                    metrics::counter!(metric::RETRIES, self.labels()).increment(1);
                     self.set(PartitionState::Retrying { reason });
                     // It ran well for a while: this is a new trouble, not the old one.
                     if began.elapsed() > LONGEST_DELAY {
@@ -178,6 +174,7 @@ impl<F: Fold> Owner<F> {
     /// Claims the partition and applies batches until something ends it.
     async fn follow(&mut self, most: BatchLimits) -> Result<End, End> {
         let mut fence = self.claim().await?;
+        self.stands(&fence, None);
         self.prepare().await?;
         let mut reader = self.open(&fence).await?;
         loop {
@@ -201,6 +198,12 @@ impl<F: Fold> Owner<F> {
                 }
             };
             let records = records.map_err(unreadable)?;
+            if let Some(first) = records.first() {
+                let Place {
+                    topic, partition, ..
+                } = self.place;
+                self.status.has_read(topic, partition, first.timestamp_ms);
+            }
             let (turn, mut records, failed) = self.gather(&mut reader, records).await?;
             if let Some(held_at) = fence.held_at {
                 records.retain(|record| record.at.offset < held_at);
@@ -359,6 +362,7 @@ impl<F: Fold> Owner<F> {
         fence: &mut Fence,
         records: Vec<Record>,
     ) -> Result<bool, End> {
+        let last_recorded_ms = records.last().map(|record| record.timestamp_ms);
         let batch = Batch {
             fence: fence.clone(),
             records,
@@ -372,11 +376,11 @@ impl<F: Fold> Owner<F> {
         match outcome {
             Outcome::Committed(_) => {
                 *fence = batch.fence;
+                self.stands(fence, last_recorded_ms);
                 Ok(true)
             }
             Outcome::FenceLost => {
-                metrics::counter!(metric::FENCES_LOST, "projection" => self.place.projection.clone())
-                    .increment(1);
+                metrics::counter!(metric::FENCES_LOST, self.labels()).increment(1);
                 Ok(false)
             }
             Outcome::Hole(hole) => Err(End::Halt(format!(
@@ -434,6 +438,7 @@ impl<F: Fold> Owner<F> {
                 "the checkpoint is not where it was left, going on from there");
         }
         *fence = row;
+        self.stands(fence, None);
         Ok(())
     }
 
@@ -449,6 +454,18 @@ impl<F: Fold> Owner<F> {
             Ok(false) => End::Halt(format!("{projection} generation {generation} {what}")),
             Err(error) => error.into(),
         }
+    }
+
+    fn stands(&self, fence: &Fence, last_recorded_ms: Option<i64>) {
+        let Place {
+            topic, partition, ..
+        } = self.place;
+        let next = fence.next_offset;
+        self.status.stands(topic, partition, next, last_recorded_ms);
+    }
+
+    fn labels(&self) -> Vec<metrics::Label> {
+        metric::labels(&self.place.projection, self.place.generation)
     }
 
     fn set(&self, state: PartitionState) {

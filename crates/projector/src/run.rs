@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     committer::{Committer, Cut},
     fold::Fold,
+    lag::Meter,
     owner::{BatchLimits, Owner},
     status::{PartitionState, Status},
     tempo::Tempo,
@@ -134,6 +135,15 @@ impl<F: Fold> Projector<F> {
             },
             self.config.tempo.clone(),
         );
+        let meter = Meter::new(
+            self.fold.name(),
+            self.config.generation,
+            self.log.clone(),
+            self.pool.clone(),
+            self.status.clone(),
+        );
+        let is_live = self.config.tempo.is_live();
+        let _measuring = AbortOnDropHandle::new(tokio::spawn(meter.run(is_live)));
         let mut owners = Owners {
             projector: &self,
             starter: Starter { requests },

@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{caller::Caller, consistency};
+use crate::{caller::Caller, consistency, metric};
 use watch::Hubs;
 
 const ORDERS: &[(&str, OrderBy)] = &[
@@ -41,6 +41,7 @@ pub struct AdApi {
 
 impl AdApi {
     pub fn new(reader: Reader) -> Self {
+        metric::register();
         Self {
             hubs: Hubs::new(reader.clone()),
             reader,

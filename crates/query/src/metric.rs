@@ -1,6 +1,8 @@
 //! Names and help of what the query service counts.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 pub const WATCHERS: &str = "compline_query_watchers";
 pub const HUBS: &str = "compline_query_watch_hubs";
@@ -20,4 +22,12 @@ pub fn describe() {
         RESTARTS,
         "Watches that started over because the client was too slow"
     );
+}
+
+/// Shows what has not happened yet as 0.
+pub(crate) fn register() {
+    gauge!(WATCHERS).increment(0.0);
+    gauge!(HUBS).increment(0.0);
+    counter!(RESTARTS).increment(0);
+    let _shown = histogram!(HUB_READ_SECONDS);
 }

@@ -7,10 +7,13 @@ pub mod desk;
 
 use std::collections::HashSet;
 
-use compline_event::{EventId, Offset, TenantId};
+use compline_event::{EventId, Offset, Partition, TenantId, Topic};
 use sqlx::PgConnection;
 
-use crate::checkpoint::{Place, Places};
+use crate::{
+    checkpoint::{Place, Places},
+    generation::Generation,
+};
 
 /// One record that waits for a redrive.
 #[derive(Clone, Debug)]
@@ -63,6 +66,28 @@ pub async fn keys(
         }
     }
     Ok(keys)
+}
+
+/// How many keys of a generation are parked now, by partition; those without are
+/// left out.
+pub async fn counts(
+    conn: &mut PgConnection,
+    projection: &str,
+    generation: Generation,
+) -> Result<Vec<(Topic, Partition, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT topic, partition, count(*) AS "keys!" FROM compline.parked_key
+           WHERE projection = $1 AND generation = $2 GROUP BY topic, partition"#,
+        projection,
+        generation,
+    )
+    .fetch_all(conn)
+    .await?;
+    let known = rows.into_iter().filter_map(|row| {
+        let topic = row.topic.parse().ok()?;
+        Some((topic, Partition(row.partition), row.keys))
+    });
+    Ok(known.collect())
 }
 
 /// Parks a key from `parked.record` on. `code_version` is the build that failed.

@@ -2,7 +2,7 @@
 //!
 //! | state of a check | serves | `/readyz` |
 //! |---|---|---|
-//! | starting | no | 503 |
+//! | starting, perhaps with what it waits for | no | 503 |
 //! | ready | yes | 200 |
 //! | degraded, with a reason | yes, worse than it should | 200 |
 //! | stopping | no | 503 |
@@ -22,9 +22,15 @@ use crate::metric_definitions::HEALTH_CHECK;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum State {
-    Starting,
+    Starting {
+        /// What it waits for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     Ready,
-    Degraded { reason: String },
+    Degraded {
+        reason: String,
+    },
     Stopping,
 }
 
@@ -38,7 +44,7 @@ impl State {
         match self {
             Self::Ready => 1.0,
             Self::Degraded { .. } => 0.5,
-            Self::Starting | Self::Stopping => 0.0,
+            Self::Starting { .. } | Self::Stopping => 0.0,
         }
     }
 }
@@ -46,7 +52,10 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Starting => f.write_str("starting"),
+            Self::Starting { reason: None } => f.write_str("starting"),
+            Self::Starting {
+                reason: Some(reason),
+            } => write!(f, "starting: {reason}"),
             Self::Ready => f.write_str("ready"),
             Self::Degraded { reason } => write!(f, "degraded: {reason}"),
             Self::Stopping => f.write_str("stopping"),
@@ -82,7 +91,7 @@ impl Health {
             name: name.into().into(),
             health: self.clone(),
         };
-        check.set(State::Starting);
+        check.starting();
         check
     }
 
@@ -123,7 +132,7 @@ pub struct Check {
 
 impl Check {
     pub fn starting(&self) {
-        self.set(State::Starting);
+        self.set(State::Starting { reason: None });
     }
 
     pub fn ready(&self) {
@@ -139,6 +148,11 @@ impl Check {
 
     pub fn stopping(&self) {
         self.set(State::Stopping);
+    }
+
+    /// As one found it.
+    pub fn is(&self, state: State) {
+        self.set(state);
     }
 
     fn set(&self, state: State) {

@@ -26,6 +26,11 @@ const SECONDS_BUCKETS: [f64; 17] = [
     5.0, 10.0, 30.0,
 ];
 
+/// From one record to the largest batch that makes sense.
+const RECORDS_BUCKETS: [f64; 12] = [
+    1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 10_000.0,
+];
+
 /// Samples of a histogram stay in memory until upkeep or a scrape folds them.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -136,6 +141,9 @@ pub fn init(service: &str, config: &TelemetryConfig) -> Result<Telemetry, Runtim
             part: "the log",
             source: source.into(),
         })?;
+    if traces.is_some() {
+        trace_context::are_kept();
+    }
     Ok(Telemetry {
         metrics: install_metrics()?,
         traces,
@@ -167,6 +175,9 @@ fn install_metrics() -> Result<PrometheusHandle, RuntimeError> {
     };
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), &RECORDS_BUCKETS)
+        })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|source| failed(source.into()))?;
     metric_definitions::describe();

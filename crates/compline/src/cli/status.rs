@@ -258,6 +258,7 @@ impl Report {
 
     /// All well, or what is not.
     fn health(&self) -> String {
+        let state = |check: &Value| check["state"].as_str().unwrap_or("unknown").to_owned();
         let worse: Vec<String> = self
             .checks
             .as_object()
@@ -265,8 +266,8 @@ impl Report {
             .flatten()
             .filter(|(_, check)| check["state"] != "ready")
             .map(|(name, check)| match check["reason"].as_str() {
-                Some(reason) => format!("{name} is degraded: {reason}"),
-                None => format!("{name} is {}", check["state"].as_str().unwrap_or("unknown")),
+                Some(reason) => format!("{name} is {}: {reason}", state(check)),
+                None => format!("{name} is {}", state(check)),
             })
             .collect();
         match (worse.is_empty(), self.serves) {

@@ -73,6 +73,9 @@ fn batches(settings: &Settings) -> Result<(), ConfigError> {
         1..=MOST_RECORDS,
     )?;
     check::size("engine.batch_bytes", engine.batch_bytes, 1024..=MOST_BYTES)?;
+    let lags = Duration::from_millis(100)..=Duration::from_secs(86_400);
+    check::time("engine.ready_lag", engine.ready_lag, lags.clone())?;
+    check::time("projector.ready_lag", projector.ready_lag, lags)?;
     connections("projector.connections", projector.connections)?;
     check::count(
         "projector.batch_records",

@@ -4,7 +4,10 @@ use anyhow::Result;
 use compline_projector::{Board, Generations, GenerationsConfig, ProjectorConfig};
 use compline_readmodel::Projection;
 
-use super::{Rooms, watch_partitions};
+use super::{
+    Rooms,
+    ready::{self, Look},
+};
 use crate::process::Process;
 
 /// Projects every generation that stands, and those that are made while it runs.
@@ -23,9 +26,17 @@ pub(super) async fn start<P: Projection>(rooms: &Rooms, process: &Process) -> Re
     let name = format!("projector {}", P::NAME);
     let (board, check) = (generations.board(), process.health.register(name.clone()));
     let watched = board.clone();
-    process.loops.spawn(format!("health of {name}"), |stop| {
-        watch_partitions(move || watched.stopped(), check, stop)
-    });
+    // Of the generation that is read; another one may take its time, but not stand still.
+    let look = move || Look {
+        stopped: watched.stopped(),
+        ..watched.live().as_ref().map(Look::at).unwrap_or_default()
+    };
+    let ready_lag = settings.ready_lag;
+    process
+        .loops
+        .spawn(format!("health of {name}"), move |stop| {
+            ready::watch(look, ready_lag, check, stop)
+        });
     process.loops.spawn(name, |stop| generations.run(stop));
     Ok(board)
 }

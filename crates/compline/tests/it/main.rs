@@ -7,6 +7,7 @@ mod backup;
 mod copy;
 mod data_folder;
 mod house;
+mod inside;
 mod kill;
 mod life;
 mod lost;

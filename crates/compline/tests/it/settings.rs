@@ -81,6 +81,18 @@ fn a_bad_value_is_named_with_what_was_found_and_where() {
             "\"much\"",
         ),
         (
+            "projector",
+            "ready_lag = \"0s\"",
+            "projector.ready_lag",
+            "found 0s, expected 100ms to 1d",
+        ),
+        (
+            "engine",
+            "ready_lag = \"2d\"",
+            "engine.ready_lag",
+            "found 2d",
+        ),
+        (
             "command",
             "verdict_wait = \"soon\"",
             "command.verdict_wait",

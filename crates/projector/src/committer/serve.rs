@@ -50,8 +50,7 @@ pub(super) async fn serve<F: Fold>(fold: Arc<F>, pool: PgPool, turns: Vec<Waitin
                 return Shared::Committed;
             }
             Err(why) => {
-                metrics::counter!(metric::UNSHARED, "projection" => fold.name().to_owned())
-                    .increment(1);
+                metrics::counter!(metric::UNSHARED, labels(&batches)).increment(1);
                 tracing::debug!(
                     projection = fold.name(),
                     ?why,
@@ -171,18 +170,25 @@ impl Uncommitted {
 
 fn tell<F: Fold>(fold: &F, began: Instant, batches: &[Batch], counts: &[Counts]) {
     fold.committed();
-    let projection = || fold.name().to_owned();
+    let labels = labels(batches);
     let count = |name: &'static str, of: fn(&Counts) -> usize| {
         let sum: usize = counts.iter().map(of).sum();
         let sum = u64::try_from(sum).unwrap_or(u64::MAX);
-        metrics::counter!(name, "projection" => projection()).increment(sum);
+        metrics::counter!(name, labels.clone()).increment(sum);
     };
     count(metric::EVENTS, |counts| counts.applied);
     count(metric::DROPPED, |counts| counts.dropped);
     count(metric::PARKED, |counts| counts.parked);
     let records: usize = batches.iter().map(|batch| batch.records.len()).sum();
     #[allow(clippy::cast_precision_loss)]
-    metrics::histogram!(metric::BATCH_SIZE, "projection" => projection()).record(records as f64);
-    metrics::histogram!(metric::COMMIT_SECONDS, "projection" => projection())
-        .record(began.elapsed().as_secs_f64());
+    metrics::histogram!(metric::BATCH_SIZE, labels.clone()).record(records as f64);
+    metrics::histogram!(metric::COMMIT_SECONDS, labels).record(began.elapsed().as_secs_f64());
+}
+
+/// All are of one projection's generation.
+fn labels(batches: &[Batch]) -> Vec<metrics::Label> {
+    let place = batches.first().map(|batch| &batch.fence.place);
+    place.map_or_else(Vec::new, |place| {
+        metric::labels(&place.projection, place.generation)
+    })
 }

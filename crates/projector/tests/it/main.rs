@@ -9,6 +9,7 @@ mod damage;
 mod fence;
 mod foreign;
 mod generations;
+mod inside;
 mod marks;
 mod poison;
 mod redrive;

@@ -73,7 +73,24 @@ impl Street {
         status: &str,
         number: Option<u64>,
     ) -> EventId {
-        let envelope = envelope(ad, status, number);
+        self.append(partition, ad, envelope(ad, status, number))
+            .await
+    }
+
+    /// As `tell_in`, of something that was recorded before.
+    pub(crate) async fn tell_late(
+        &self,
+        partition: Partition,
+        ad: &str,
+        number: u64,
+        age: Duration,
+    ) -> EventId {
+        let mut envelope = envelope(ad, "late", Some(number));
+        envelope.recorded_at -= age;
+        self.append(partition, ad, envelope).await
+    }
+
+    async fn append(&self, partition: Partition, ad: &str, envelope: Envelope) -> EventId {
         let key = Bytes::from(format!("{}/{ad}", tenant(1)));
         self.appender
             .append(Topic::Ad, Some(partition), key, &envelope)

@@ -1,9 +1,18 @@
 //! W3C trace context, so that one trace crosses processes and whatever carries messages.
 //! <https://www.w3.org/TR/trace-context/#traceparent-header>
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// Whether this process sends traces anywhere; set once, when it begins.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn are_kept() {
+    KEPT.store(true, Ordering::Relaxed);
+}
 
 /// The header's and metadata key's name.
 pub const TRACEPARENT: &str = "traceparent";
@@ -36,6 +45,29 @@ pub fn set_parent(span: &Span, traceparent: &str) -> bool {
     };
     let context = opentelemetry::Context::new().with_remote_span_context(parent);
     span.set_parent(context).is_ok()
+}
+
+/// A span of what is done about a message, below the `traceparent` that it brought;
+/// `None`, and `span` is not made, when that trace is not kept.
+pub fn follow(traceparent: &str, span: impl FnOnce() -> Span) -> Option<Span> {
+    if traceparent.is_empty() || !KEPT.load(Ordering::Relaxed) {
+        return None;
+    }
+    let parent = parse(traceparent).filter(SpanContext::is_sampled)?;
+    let span = span();
+    let context = opentelemetry::Context::new().with_remote_span_context(parent);
+    span.set_parent(context).ok()?;
+    Some(span)
+}
+
+/// A span below the current one; none, and `span` is not made, when no trace is kept
+/// here.
+pub fn step(span: impl FnOnce() -> Span) -> Span {
+    let is_sampled = || Span::current().context().span().span_context().is_sampled();
+    match KEPT.load(Ordering::Relaxed) && is_sampled() {
+        true => span(),
+        false => Span::none(),
+    }
 }
 
 fn parse(text: &str) -> Option<SpanContext> {

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use compline_runtime::{Health, admin};
+use compline_runtime::{Health, admin, health::State};
 use tower::ServiceExt;
 
 async fn get(health: &Health, path: &str) -> (StatusCode, String) {
@@ -34,11 +34,12 @@ async fn ready_means_that_every_check_serves() {
         body.contains("slow disk") && body.contains("\"log\""),
         "{body}"
     );
-    store.starting();
-    assert_eq!(
-        get(&health, "/readyz").await.0,
-        StatusCode::SERVICE_UNAVAILABLE
-    );
+    store.is(State::Starting {
+        reason: Some("an hour behind".to_owned()),
+    });
+    let (status, body) = get(&health, "/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains("an hour behind"), "{body}");
     store.ready();
     health.stopping();
     assert_eq!(

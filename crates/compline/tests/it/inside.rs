@@ -1,0 +1,6 @@
+//! What a street shows of itself: metrics, what is made of them, and traces.
+
+mod metrics;
+mod named;
+mod process;
+mod traces;
