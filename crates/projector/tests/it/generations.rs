@@ -293,7 +293,7 @@ async fn what_differs_is_shown_row_for_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promote_in_vain_lets_the_live_generation_go_on() {
     let street = Street::open().await;
-    let projecting = Projecting::start(&street).await;
+    let projecting = Projecting::start::<Tally>(&street).await;
     tell(&street, 0..20).await;
     applied(&street, &[20]).await;
     let made = rebuild::<Tally>(&street).await;
