@@ -161,6 +161,7 @@ pub async fn take(source: &Source, folder: &Folder, tell: Tell<'_>) -> Result<Ma
     tables.stand_within(&partitions)?;
 
     tell("summing files");
+    files::sync_names(&folder.path)?;
     let manifest = Manifest {
         format: manifest::FORMAT,
         compline: env!("CARGO_PKG_VERSION").to_owned(),

@@ -72,6 +72,24 @@ pub(super) fn copy_tree(files: &[FileFacts], from: &Path, below: &str, to: &Path
     Ok(())
 }
 
+/// Makes the names in `folder`, and in those below it, as lasting as the files are.
+pub(super) fn sync_names(folder: &Path) -> Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mut synced = || -> io::Result<()> {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+            File::open(&folder)?.sync_all()
+        };
+        synced().with_context(|| format!("cannot sync {}", folder.display()))?;
+    }
+    Ok(())
+}
+
 /// Every file of a backup with its sum, sorted by path.
 pub(super) fn sum(backup: &Path) -> Result<Vec<FileFacts>> {
     let mut facts = Vec::new();

@@ -43,6 +43,8 @@ pub async fn restore(
     let stopped = cluster.stop().await;
     loaded.context("loading the tables")?;
     stopped.context("stopping PostgreSQL")?;
+    // PostgreSQL has seen to its own.
+    files::sync_names(&street.log_folder())?;
     restoring.finish()?;
     Ok(manifest)
 }

@@ -3,7 +3,7 @@
 //! COPY's text rather than the server's files: it can be had from any PostgreSQL that
 //! roles run on, with nothing but the owner's login, and any later one takes it.
 
-use std::{collections::BTreeMap, fs::File, io::Write as _, path::Path};
+use std::{collections::BTreeMap, io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use compline_readmodel::{Database, Role, generation::SCHEMA};
@@ -169,14 +169,11 @@ async fn copy_out(
     while let Some(piece) = pieces.try_next().await? {
         // A line feed in a value is written as \n.
         rows += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
-        write(&mut file, &piece).with_context(|| format!("{}", path.display()))?;
+        file.write_all(&piece)
+            .with_context(|| format!("{}", path.display()))?;
     }
     file.sync_all()?;
     Ok(rows)
-}
-
-fn write(file: &mut File, piece: &[u8]) -> std::io::Result<()> {
-    file.write_all(piece)
 }
 
 /// Names of columns, as a list in SQL.

@@ -1,6 +1,10 @@
 //! A data folder that a restore has not finished.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -13,23 +17,28 @@ const NAME: &str = "restoring";
 #[derive(Debug)]
 #[must_use]
 pub struct Restoring {
-    mark: PathBuf,
+    folder: PathBuf,
 }
 
 impl Restoring {
-    pub(super) fn begin(folder: &std::path::Path) -> Result<Self> {
-        let mark = folder.join(NAME);
-        write_private(&mark, "")?;
-        Ok(Self { mark })
+    pub(super) fn begin(folder: &Path) -> Result<Self> {
+        write_private(&folder.join(NAME), "")?;
+        let folder = folder.to_owned();
+        Ok(Self { folder })
     }
 
-    pub(super) fn is_in(folder: &std::path::Path) -> bool {
+    pub(super) fn is_in(folder: &Path) -> bool {
         folder.join(NAME).exists()
     }
 
-    /// Everything is there and on disk.
+    /// Everything is there, and on disk but for the names in the folder itself.
     pub fn finish(self) -> Result<()> {
-        fs::remove_file(&self.mark)
-            .with_context(|| format!("cannot remove {}", self.mark.display()))
+        let finished = || -> io::Result<()> {
+            let folder = File::open(&self.folder)?;
+            folder.sync_all()?;
+            fs::remove_file(self.folder.join(NAME))?;
+            folder.sync_all()
+        };
+        finished().with_context(|| format!("cannot finish {}", self.folder.display()))
     }
 }
