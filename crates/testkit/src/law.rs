@@ -6,21 +6,23 @@
 //! | [`keys_do_not_depend_on_each_other`] | a key's events come at their place or, as after a redrive, long after those of others |
 //! | [`repeats_change_nothing`] | records stand in the log once or again |
 //! | [`replay_gives_the_same`] | the log is folded now or later |
+//! | [`a_rebuild_is_equal`] | a generation was there from the beginning, or is built while another goes on |
 //! | [`nobody_reads_anothers`] | (no rows: another tenant's are never seen) |
 //!
 //! Histories are given, or drawn with a seed, so that a failure repeats.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use compline_event::{Event, Offset, Partition, Recorded, Stamp, TenantId, Topic};
-use compline_readmodel::{Marks, Projection, Role, Taken};
+use compline_eventlog::TopicSpec;
+use compline_readmodel::{Marks, Projection, Role, Steward, Taken, generation::schema_name};
 use rand::{Rng, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use sqlx::AssertSqlSafe;
 use time::Duration;
 use uuid::Uuid;
 
-use crate::{Stage, Story, same_rows, story::OFFSET_STEP, tables, tenant};
+use crate::{Stage, Story, same_rows, stage::project, story::OFFSET_STEP, tables, tenant};
 
 const HISTORIES: u64 = 8;
 const EVENTS: usize = 120;
@@ -55,6 +57,7 @@ pub async fn hold_on<P: Projection>(
     keys_do_not_depend_on_each_other(stage, history, rng).await?;
     repeats_change_nothing(stage, history, rng).await?;
     replay_gives_the_same(stage, history).await?;
+    a_rebuild_is_equal(stage, history, rng).await?;
     nobody_reads_anothers(stage).await
 }
 
@@ -137,6 +140,49 @@ pub async fn replay_gives_the_same<P: Projection>(
     let first = plain(stage, history).await?;
     let second = plain(stage, history).await?;
     same_rows(("first", &first), ("second", &second))
+}
+
+/// A rebuild begins while the live generation stands anywhere in the log, and both go on, in turns
+/// and in batches of their own. At the end they are compared as `compline projection compare` does
+/// it, by counts and hashes.
+pub async fn a_rebuild_is_equal<P: Projection>(
+    stage: &mut Stage<P>,
+    history: &[Recorded],
+    rng: &mut StdRng,
+) -> Result<()> {
+    let (before, after) = history.split_at(rng.random_range(0..=history.len()));
+    stage.empty().await;
+    for event in before {
+        stage.given(slice::from_ref(event)).await;
+    }
+    let mut steward = Steward::take(stage.postgres().database(), P::NAME).await?;
+    let partitions_of = |topic| TopicSpec::of(topic).partitions;
+    let made = steward.rebuild::<P>(partitions_of).await?;
+    let schema = schema_name(P::NAME, made);
+    let mut rebuilt = stage.postgres().connect(Role::Projector, &schema).await;
+    let mut live = after.iter();
+    for batch in tear(rng, by_partition(history)) {
+        if let Err(refused) = project::<P>(&mut rebuilt, &batch).await {
+            bail!("the rebuild refuses what the live generation took: {refused:?}");
+        }
+        if let Some(event) = live.next() {
+            stage.given(slice::from_ref(event)).await;
+        }
+    }
+    for event in live {
+        stage.given(slice::from_ref(event)).await;
+    }
+    let within = std::time::Duration::from_secs(60);
+    let compared = steward.compare(made, 5, within, &|_| {}).await?;
+    steward.drop_generation(made).await?;
+    let rows: i64 = compared.tables.iter().map(|table| table.live_rows).sum();
+    ensure!(rows > 0, "nothing was compared");
+    let begun = before.len();
+    ensure!(
+        compared.is_equal(),
+        "a rebuild begun after {begun} events differs: {compared:#?}"
+    );
+    Ok(())
 }
 
 /// Row level security, in whatever rows are there: as the query role, every table

@@ -73,13 +73,7 @@ impl<P: Projection> Stage<P> {
     /// Applies one batch, as the projector does: `load`, `apply` for each event,
     /// `store`, in one transaction.
     pub async fn when(&mut self, batch: &[Recorded]) -> Result<(), Refused> {
-        let mut tx = self.writer.begin().await.map_err(Refused::Store)?;
-        let mut rows = P::load(&mut tx, batch).await.map_err(Refused::Store)?;
-        for (index, event) in batch.iter().enumerate() {
-            P::apply(&mut rows, event).map_err(|error| Refused::Fold(index, error))?;
-        }
-        P::store(&mut tx, rows).await.map_err(Refused::Store)?;
-        tx.commit().await.map_err(Refused::Store)
+        project::<P>(&mut self.writer, batch).await
     }
 
     /// Applies one batch that must be taken.
@@ -130,6 +124,20 @@ impl<P: Projection> Stage<P> {
                 .expect("the superuser may empty any table");
         }
     }
+}
+
+/// Applies one batch in the generation whose schema is `writer`'s search path.
+pub(crate) async fn project<P: Projection>(
+    writer: &mut PgConnection,
+    batch: &[Recorded],
+) -> Result<(), Refused> {
+    let mut tx = writer.begin().await.map_err(Refused::Store)?;
+    let mut rows = P::load(&mut tx, batch).await.map_err(Refused::Store)?;
+    for (index, event) in batch.iter().enumerate() {
+        P::apply(&mut rows, event).map_err(|error| Refused::Fold(index, error))?;
+    }
+    P::store(&mut tx, rows).await.map_err(Refused::Store)?;
+    tx.commit().await.map_err(Refused::Store)
 }
 
 impl<P> fmt::Debug for Stage<P> {

@@ -18,6 +18,7 @@ const LOOKS_AT_OTHER_KEYS: u8 = 2;
 const TAKES_REPEATS: u8 = 3;
 const LOOKS_AT_THE_CLOCK: u8 = 4;
 const LEAKS: u8 = 5;
+const LOOKS_AT_ITS_GENERATION: u8 = 6;
 
 impl<const FAULT: u8> Projection for Facts<FAULT> {
     const NAME: &'static str = "facts";
@@ -52,6 +53,7 @@ impl<const FAULT: u8> Projection for Facts<FAULT> {
             let addition = match FAULT {
                 LOOKS_AT_OTHER_KEYS => "(SELECT count(*) FROM fact)::text",
                 LOOKS_AT_THE_CLOCK => "clock_timestamp()::text",
+                LOOKS_AT_ITS_GENERATION => "current_schema()::text",
                 _ => "''",
             };
             let statement = format!(
@@ -110,6 +112,10 @@ async fn broken_by<const FAULT: u8>() -> Vec<&'static str> {
             law::repeats_change_nothing(stage, &history, &mut rng).await,
         ),
         ("replay", law::replay_gives_the_same(stage, &history).await),
+        (
+            "rebuild",
+            law::a_rebuild_is_equal(stage, &history, &mut rng).await,
+        ),
         ("tenants", law::nobody_reads_anothers(stage).await),
     ];
     let broken = checked.into_iter().filter(|(_, checked)| checked.is_err());
@@ -124,6 +130,7 @@ async fn each_fault_breaks_the_law_that_is_there_for_it() {
     assert_eq!(broken_by::<TAKES_REPEATS>().await, ["repeats"]);
     assert!(broken_by::<LOOKS_AT_THE_CLOCK>().await.contains(&"replay"));
     assert_eq!(broken_by::<LEAKS>().await, ["tenants"]);
+    assert_eq!(broken_by::<LOOKS_AT_ITS_GENERATION>().await, ["rebuild"]);
 }
 
 /// What the kill tests lean on: a log's rows are known, and a row that is lost or
