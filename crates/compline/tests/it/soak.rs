@@ -172,9 +172,9 @@ impl Soak {
         match event {
             Event::BackUp => town.postgres.back_up().await?,
             Event::Restore => {
-                // As ARCHITECTURE.md has it: the engine's processes first.
+                // As ARCHITECTURE.md has it: no engine runs meanwhile.
                 for engine in town.all_of("engine") {
-                    engine.stop().await?;
+                    engine.kill(Duration::ZERO)?;
                 }
                 town.postgres.restore().await?;
                 for engine in town.all_of("engine") {
