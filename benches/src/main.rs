@@ -20,6 +20,7 @@ mod measure;
 mod pace;
 mod project;
 mod read;
+mod rebuild;
 mod report;
 mod street;
 mod visible;
@@ -61,6 +62,8 @@ enum What {
     Project,
     Read,
     Visible,
+    /// A generation from ten million events, alone and beside live traffic
+    Rebuild,
     /// The embedded log beside Apache Kafka, which needs Java and Maven
     Log,
     /// What syncing costs the embedded log
@@ -155,6 +158,9 @@ async fn measure(cli: &Cli) -> Result<Report> {
     }
     if wanted(What::Visible) {
         report.add(visible::measure(&setting).await.context("visible")?);
+    }
+    if wanted(What::Rebuild) {
+        report.add(rebuild::measure(&setting).await.context("rebuild")?);
     }
     if wanted(What::GroupCommit) {
         report.add(log::group_commit(&setting).await.context("group-commit")?);

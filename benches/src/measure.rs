@@ -72,6 +72,14 @@ pub(crate) fn processor_seconds() -> f64 {
     seconds
 }
 
+/// What this process holds in memory, MiB; 0 where there is no `/proc`.
+pub(crate) fn resident_mib() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
 /// As much for process `parent`, its children that live and those it has buried;
 /// 0 where there is no `/proc`.
 pub(crate) fn processor_seconds_of_family(parent: i32) -> f64 {

@@ -206,7 +206,9 @@ async fn wait_for(
                 PartitionState::Running { next_offset } => {
                     running.push((partition.0, next_offset.0));
                 }
-                PartitionState::Claiming | PartitionState::Waiting { .. } => {}
+                PartitionState::Claiming
+                | PartitionState::Held { .. }
+                | PartitionState::Waiting { .. } => {}
                 PartitionState::Retrying { reason } | PartitionState::Stopped { reason } => {
                     bail!("partition {partition} does not go on: {reason}")
                 }

@@ -78,6 +78,7 @@ impl Nth {
 }
 
 /// Which event stands where: `at[partition][offset]`.
+#[derive(Default)]
 pub(crate) struct Events {
     at: BTreeMap<i32, Vec<usize>>,
 }
@@ -85,16 +86,23 @@ pub(crate) struct Events {
 impl Events {
     /// Appends the first `count`.
     pub(crate) async fn append(log: &Log, count: usize) -> Result<Self> {
+        let mut events = Self::default();
+        events.append_more(log, count).await?;
+        Ok(events)
+    }
+
+    /// Appends the next `count`.
+    pub(crate) async fn append_more(&mut self, log: &Log, count: usize) -> Result<()> {
         let appender = log.appender(AppenderConfig {
             linger: std::time::Duration::from_millis(5),
             ..AppenderConfig::without_timeout()
         })?;
-        let mut at: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         let mut deliveries = Vec::with_capacity(IN_FLIGHT);
-        for number in 0..count {
+        let first = self.count();
+        for number in first..first + count {
             let nth = Nth::new(number);
             let (key, partition) = place(&nth);
-            let numbers = at.entry(partition.0).or_default();
+            let numbers = self.at.entry(partition.0).or_default();
             numbers.push(number);
             let stamp = Stamp {
                 producer: "ad".to_owned(),
@@ -115,10 +123,10 @@ impl Events {
         for delivery in deliveries {
             delivery.await?;
         }
-        Ok(Self { at })
+        Ok(())
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.at.values().map(Vec::len).sum()
     }
 
@@ -126,7 +134,7 @@ impl Events {
         self.at.len()
     }
 
-    pub(super) fn end_of(&self, partition: i32) -> i64 {
+    pub(crate) fn end_of(&self, partition: i32) -> i64 {
         self.at.get(&partition).map_or(0, |numbers| {
             i64::try_from(numbers.len()).unwrap_or(i64::MAX)
         })

@@ -314,17 +314,29 @@ impl Request {
         self.counters.count_call(call, self.since.elapsed());
     }
 
-    /// Empty, which ends the connection, if the answer cannot be said in this version; that would
-    /// be a mistake of the handler's.
     fn frame<T: Response>(&self, response: &T) -> Frame {
         self.counters.count_errors(response.error_codes());
         self.count();
+        self.frame_of(T::header_version(self.version), |begun| {
+            response.encode(begun, self.version)?;
+            Ok(())
+        })
+    }
+
+    /// Of what `encode` puts behind a header. Empty, which ends the connection, if the answer
+    /// cannot be said in this version; that would be a mistake of the handler's.
+    fn frame_of(
+        &self,
+        header_version: i16,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), Unsayable>,
+    ) -> Frame {
         let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
         let mut bytes = BytesMut::with_capacity(256);
         bytes.put_u32(0);
-        let encoded = header
-            .encode(&mut bytes, T::header_version(self.version))
-            .and_then(|()| response.encode(&mut bytes, self.version));
+        let encoded = match header.encode(&mut bytes, header_version) {
+            Ok(()) => encode(&mut bytes),
+            Err(error) => Err(error.into()),
+        };
         if let Err(error) = encoded {
             tracing::error!(key = ?self.key, version = self.version, %error, "an answer cannot be written");
             return Frame {
@@ -340,6 +352,9 @@ impl Request {
         }
     }
 }
+
+/// Why an answer cannot be said in a version.
+type Unsayable = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be sent back.
 trait Response: Encodable + HeaderVersion + ErrorCodes + Send + 'static {}

@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 
 pub(crate) use build::{NewRecord, build};
 #[cfg(test)]
-pub(crate) use build::{Sender, build_as};
+pub(crate) use build::{Sender, build_as, sample};
 pub(crate) use check::{Fault, check, is_packed};
 pub(crate) use codec::Codec;
 pub(crate) use filter::{Filtered, filter};
@@ -23,7 +23,8 @@ pub(crate) use records::{Record, Records, Sketches};
 pub(crate) const HEADER: usize = 61;
 /// Bytes before the length counts: base offset and the length itself.
 const PREFIX: usize = 12;
-const CRC_FROM: usize = 21;
+/// Bytes that no sum covers.
+pub(crate) const SUM_FROM: usize = 21;
 /// The leader epoch that is written into each batch: one node is its own leader, always the first.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
@@ -80,7 +81,9 @@ impl Header {
     }
 
     pub(crate) fn next_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.last_offset_delta) + 1
+        // Of what is rotten, the base may be anything.
+        self.base_offset
+            .saturating_add(i64::from(self.last_offset_delta) + 1)
     }
 
     /// Sequences wrap from the largest `i32` to 0.
@@ -113,8 +116,12 @@ impl Header {
 
 /// Whether the sum over a whole batch is right.
 pub(crate) fn sum_is_right(batch: &[u8]) -> bool {
-    batch.len() >= HEADER
-        && crc32c::crc32c(&batch[CRC_FROM..]) == u32::from_be_bytes(array(batch, 17))
+    batch.len() >= HEADER && crc32c::crc32c(&batch[SUM_FROM..]) == sum_of(batch)
+}
+
+/// The sum that a batch says it has.
+pub(crate) fn sum_of(batch: &[u8]) -> u32 {
+    u32::from_be_bytes(array(batch, 17))
 }
 
 /// The records of a whole batch, unpacked.
@@ -130,7 +137,7 @@ fn seal(batch: &mut [u8]) {
     let length = (batch.len() - PREFIX) as i32;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-    let sum = crc32c::crc32c(&batch[CRC_FROM..]);
+    let sum = crc32c::crc32c(&batch[SUM_FROM..]);
     batch[17..21].copy_from_slice(&sum.to_be_bytes());
 }
 
@@ -174,7 +181,7 @@ impl Stamp {
         if sent != (header.attributes, header.max_timestamp) {
             bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
             bytes[35..43].copy_from_slice(&header.max_timestamp.to_be_bytes());
-            let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[CRC_FROM..]), &batch[HEADER..]);
+            let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[SUM_FROM..]), &batch[HEADER..]);
             bytes[17..21].copy_from_slice(&sum.to_be_bytes());
         }
         Stamp(bytes)
@@ -189,22 +196,6 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sample() -> Vec<u8> {
-        build(
-            &[
-                NewRecord {
-                    key: b"k",
-                    value: Some(b"v"),
-                },
-                NewRecord {
-                    key: b"l",
-                    value: None,
-                },
-            ],
-            1_000,
-        )
-    }
 
     #[test]
     fn a_stamp_changes_offset_and_append_time_and_keeps_the_sum_right() {

@@ -221,7 +221,10 @@ impl Coordinator {
 }
 
 fn storage_error(error: Error) -> ResponseError {
-    tracing::error!(%error, "a commit could not be written");
+    tracing::error!(
+        error = error.with_sources(),
+        "a commit could not be written"
+    );
     ResponseError::KafkaStorageError
 }
 

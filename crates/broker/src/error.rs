@@ -1,6 +1,10 @@
+use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinError;
 
 /// Why a broker did not open, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +40,13 @@ pub enum Error {
         path: PathBuf,
         source: io::Error,
     },
-    #[error("a task of the broker stopped unexpectedly: {what}")]
-    Stopped { what: String },
+    #[error("a task of the broker panicked or was aborted")]
+    Task { source: JoinError },
+    #[error("the broker ended without being told")]
+    Ended,
+    /// What others were told as well.
+    #[error(transparent)]
+    Shared(Arc<Error>),
 }
 
 impl Error {
@@ -47,6 +56,11 @@ impl Error {
             path: path.to_owned(),
             source,
         }
+    }
+
+    /// For a line of a log, which says of an error alone what it says itself, and not why.
+    pub(crate) fn with_sources(&self) -> &(dyn StdError + 'static) {
+        self
     }
 
     pub(crate) fn corrupt(path: &Path, position: u64, what: impl Into<String>) -> Error {

@@ -4,6 +4,7 @@
 //! [`DiskFile::sync`] has returned after they were written, names when [`Disk::sync_dir`] has
 //! returned for the folder that holds them. Nothing else promises anything.
 
+mod extent;
 mod real;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -13,6 +14,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use extent::Extent;
 pub(crate) use real::RealDisk;
 
 use crate::Error;

@@ -23,6 +23,9 @@ const FIRST_FILES: [&str; 7] = [
     "producer-ids.new",
 ];
 
+/// Of a file that cannot be made anew.
+pub(crate) const MISSING: &str = "the file is missing; bring it back from a backup";
+
 #[derive(Debug)]
 pub(crate) struct Folder {
     disk: Arc<dyn Disk>,
@@ -131,7 +134,7 @@ fn begin(disk: &dyn Disk, path: &Path) -> Result<String, Error> {
 fn read_cluster_id(disk: &dyn Disk, path: &Path) -> Result<String, Error> {
     let path = path.join("cluster-id");
     let bytes = file::read_whole(disk, &path)?;
-    let bytes = bytes.ok_or_else(|| Error::corrupt(&path, 0, "the file is missing"))?;
+    let bytes = bytes.ok_or_else(|| Error::corrupt(&path, 0, MISSING))?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 

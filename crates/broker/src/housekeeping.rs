@@ -62,7 +62,7 @@ fn report(server: &Server, result: Result<(), Error>) {
     match result {
         Ok(()) => {}
         Err(error @ Error::Sync { .. }) => server.syncer.fail(error),
-        Err(error) => tracing::error!(%error, "the log could not be tidied"),
+        Err(error) => tracing::error!(error = error.with_sources(), "the log could not be tidied"),
     }
 }
 
@@ -115,7 +115,7 @@ fn for_each(
                 Err(_) if partition.is_deleted() => {}
                 Err(error @ Error::Sync { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::error!(%error, topic = %topic.name, partition = number, "could not {doing}");
+                    tracing::error!(error = error.with_sources(), topic = %topic.name, partition = number, "could not {doing}");
                 }
             }
         }

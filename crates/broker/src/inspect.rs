@@ -26,6 +26,7 @@ mod facts;
 mod groups;
 mod partition;
 mod segment;
+mod stray;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -105,7 +106,7 @@ impl Inspector {
             match file::read_whole(&*self.disk, &path)? {
                 Some(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
                 None => {
-                    findings.push(Finding::damage(&path, 0, "the file is missing"));
+                    findings.push(Finding::damage(&path, 0, folder::MISSING));
                     Ok(String::new())
                 }
             }

@@ -10,12 +10,15 @@
 mod cleaner;
 mod index;
 pub(crate) mod mark;
+mod order;
+mod part;
 mod producers;
 mod read;
 mod recover;
 mod retention;
 mod roll;
 mod scan;
+mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -30,10 +33,13 @@ use cleaner::Border;
 pub(crate) use cleaner::Pass;
 pub(crate) use index::Index;
 pub(crate) use mark::{Mark, MarkFile, Point};
+pub(crate) use order::{Damage, ReadError};
+pub(crate) use part::Part;
 use producers::Verdict;
 pub(crate) use producers::{KnownProducer, Producers};
 pub(crate) use read::{Found, Place};
-pub(crate) use recover::{bases, open, snapshots};
+pub(crate) use recover::{FARTHEST, bases, open, snapshots};
+pub(crate) use search::sound_batch;
 pub(crate) use segment::segment_path;
 use segment::{Active, Closed};
 

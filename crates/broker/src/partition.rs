@@ -3,7 +3,7 @@
 //! The high watermark is the synced end. It is moved only by [`Partition::sync`] (or, in relaxed
 //! mode, by the append), after the sync returned; nothing above it is ever shown to anyone.
 
-use std::io;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,7 +13,10 @@ use tokio::sync::watch;
 use crate::batch::Header;
 use crate::file::Disk;
 use crate::guard::{self, Guard};
-use crate::log::{self, AppendError, Appended, Found, Log, LogSettings, MarkFile, Pass};
+use crate::log::{
+    self, AppendError, Appended, Damage, Found, Log, LogSettings, MarkFile, Pass, ReadError,
+    segment_path,
+};
 use crate::stats::PartitionStats;
 use crate::{Error, SyncMode};
 
@@ -32,6 +35,8 @@ pub(crate) struct Partition {
     cleaning: Mutex<()>,
     /// Its records could not be read, which is said once.
     uncleanable: AtomicBool,
+    /// What was found damaged by readers, each of which is said once.
+    damages: Mutex<BTreeSet<Damage>>,
     /// In the syncer's queue, or about to be.
     queued: AtomicBool,
     /// The topic is gone; what is under way ends, nothing new begins.
@@ -65,6 +70,7 @@ impl Partition {
             rolling: Mutex::new(()),
             cleaning: Mutex::new(()),
             uncleanable: AtomicBool::new(false),
+            damages: Mutex::default(),
             queued: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
         })
@@ -223,7 +229,7 @@ impl Partition {
                 // On a full disk what goes already makes the room to close this one next time.
                 Err(error @ Error::Io { .. }) if expired.closed > 0 => {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = error.with_sources(),
                         "an expired segment could not be closed"
                     );
                 }
@@ -274,8 +280,22 @@ impl Partition {
         Ok(())
     }
 
+    /// Logs why something could not be read; of damage, that was seen before, nothing more.
+    pub(crate) fn log_failed_read(&self, error: &ReadError) {
+        let folder = self.folder();
+        let ReadError::Damaged { damage, .. } = error else {
+            tracing::error!(%error, folder = %folder.display(), "records could not be read");
+            return;
+        };
+        let mut known = self.damages.lock().expect("nobody panics while logging");
+        if known.insert(*damage) {
+            let path = segment_path(&folder, damage.segment);
+            tracing::error!(path = %path.display(), position = damage.position, "the log is corrupt: what is here is not the batch that was written, and readers stop before it");
+        }
+    }
+
     /// The first record that is not older than `timestamp`; waits for the disk.
-    pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
+    pub(crate) fn find_time(&self, timestamp: i64) -> Result<Option<Found>, ReadError> {
         let places = self.log().locate_time(timestamp);
         for place in places {
             if let Some(found) = place.find_time(timestamp)? {
@@ -286,7 +306,7 @@ impl Partition {
     }
 
     /// The first record of those with the largest timestamp; waits for the disk.
-    pub(crate) fn newest(&self) -> io::Result<Option<Found>> {
+    pub(crate) fn newest(&self) -> Result<Option<Found>, ReadError> {
         let Some((newest, place)) = self.log().locate_newest() else {
             return Ok(None);
         };

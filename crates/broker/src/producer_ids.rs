@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::Error;
 use crate::file::{self, Disk};
+use crate::folder::MISSING;
 use crate::guard::{self, Guard};
 
 const BLOCK: i64 = 1_000;
@@ -41,7 +42,7 @@ impl ProducerIds {
                 .trim()
                 .parse()
                 .map_err(|_| Error::corrupt(&path, 0, "this is not a number"))?,
-            None => return Err(Error::corrupt(&path, 0, "the file is missing")),
+            None => return Err(Error::corrupt(&path, 0, MISSING)),
         };
         Ok(ProducerIds {
             disk,

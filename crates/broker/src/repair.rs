@@ -6,6 +6,7 @@
 //!
 //! - Bytes that make no sense are cut out of their file, and kept aside.
 //! - What is sound stays, byte for byte, at the offset that it has: also behind the damage.
+//! - A file that only has a segment's name is set aside, and the log ends where it ended.
 //! - Offsets that are gone are taken up by empty batches, as compaction leaves them. So none is
 //!   ever given again, and readers go on behind them.
 //!
@@ -46,7 +47,7 @@ struct Broken {
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// Where the bytes are that were cut out.
+    /// Where the bytes are that were cut out or set aside.
     pub aside: PathBuf,
     pub cut_bytes: u64,
     pub lost_offsets: u64,
@@ -88,7 +89,7 @@ impl Repair {
         })
     }
 
-    /// What will be cut out or taken up.
+    /// What will be cut out, set aside or taken up.
     pub fn cuts(&self) -> impl Iterator<Item = &Finding> {
         self.partitions.iter().flat_map(|broken| &broken.findings)
     }
@@ -117,7 +118,10 @@ impl Repair {
             by_file.remove(&*broken.folder.join("mark"));
             for (path, findings) in by_file {
                 keep_aside(root, path, &findings, aside)?;
-                rewrite(path, &findings)?;
+                match findings.iter().any(|finding| finding.is_stray) {
+                    true => remove(path)?,
+                    false => rewrite(path, &findings)?,
+                }
                 for finding in findings {
                     repaired.cut_bytes += finding.bytes.end - finding.bytes.start;
                     repaired.lost_offsets += (finding.lost.end - finding.lost.start) as u64;
@@ -134,7 +138,9 @@ impl Repair {
 fn is_mendable(finding: &Finding, partition: &PartitionFolder) -> bool {
     let is_mark = finding.path == partition.path.join("mark");
     let in_a_file = finding.path.exists() || finding.lost.start == 0;
-    is_mark || in_a_file && !(finding.bytes.is_empty() && finding.lost.is_empty())
+    finding.is_stray
+        || is_mark
+        || in_a_file && !(finding.bytes.is_empty() && finding.lost.is_empty())
 }
 
 /// Saves the bytes that will be cut out of a file.
@@ -156,6 +162,14 @@ fn keep_aside(root: &Path, path: &Path, findings: &[&Finding], aside: &Path) -> 
             .map_err(Error::io("sync", &folder))?;
     }
     Ok(())
+}
+
+/// Removes a file that was never a segment, and what the broker may have made of it.
+fn remove(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().expect("a segment stands in a folder");
+    file::remove_if_there(&RealDisk, &path.with_extension("index"))?;
+    file::remove_if_there(&RealDisk, path)?;
+    RealDisk.sync_dir(folder).map_err(Error::io("sync", folder))
 }
 
 /// Writes a segment anew without what makes no sense.

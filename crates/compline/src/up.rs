@@ -205,6 +205,7 @@ fn owns_its_partitions(status: &Status) -> bool {
         matches!(
             state,
             PartitionState::Running { .. }
+                | PartitionState::Held { .. }
                 | PartitionState::Waiting { .. }
                 | PartitionState::Stopped { .. }
         )

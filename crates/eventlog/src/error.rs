@@ -106,7 +106,7 @@ pub enum ReadError {
     #[error(
         "what the log holds at {at} is damaged, see \"A corrupt log\" in docs/operations.md: {reason}"
     )]
-    Damaged { at: RecordId, reason: String },
+    Damaged { at: RecordId, reason: &'static str },
     /// The same read may succeed later; the reader goes on by itself.
     #[error("cannot read {topic}/{partition} at {offset} now: {reason}")]
     Transient {

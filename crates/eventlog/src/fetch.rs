@@ -4,7 +4,14 @@
 //! added to it and taken from it one by one, each with a queue of its own, so a
 //! slow reader holds up nobody. Starting, stopping and seeking are the same two
 //! steps, taken by librdkafka in order: take the partition out, put it in at an
-//! offset. The first makes everything stale that was fetched before.
+//! offset. The first makes everything stale that was fetched before; the second
+//! comes with a new queue, always.
+//!
+//! For a queue is not a partition's but that of librdkafka's entry for it, and an
+//! entry lives as long as the partition is put in or the log is known to have it.
+//! A partition that is taken out while the topic is unknown, as it is to a new
+//! client until the brokers have answered, has another entry when it is put in
+//! again, and nothing ever comes to the old one's queue.
 
 use std::{
     collections::HashMap,
@@ -74,15 +81,7 @@ impl Fetcher {
         if open.contains_key(&(topic, partition)) {
             return Err(LogError::AlreadyReading { topic, partition });
         }
-        // The queue first: what is fetched before it is split off would go
-        // elsewhere.
-        let name = self.client.names.of(topic);
-        let queue = self
-            .client
-            .consumer()
-            .split_partition_queue(name, partition.0)
-            .ok_or(LogError::NoPartition { topic, partition })?;
-        self.put_in(topic, partition, from)?;
+        let queue = self.put_in(topic, partition, from)?;
         open.insert((topic, partition), Arc::clone(&place));
         Ok(PartitionReader {
             queue: Some(queue),
@@ -117,15 +116,27 @@ impl Fetcher {
         self.places().remove(&(place.topic, place.partition));
     }
 
-    fn put_in(&self, topic: Topic, partition: Partition, from: Offset) -> Result<(), LogError> {
+    /// Gives the queue that the records come to. The last one's must be gone: dropped
+    /// later, it would silence this one, if librdkafka still has the same entry.
+    fn put_in(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<StreamPartitionQueue<Quiet>, LogError> {
+        let name = self.client.names.of(topic);
+        // The queue first: what is fetched before it is split off would go
+        // elsewhere. From here on the entry stays, for it is wanted.
+        let queue = self
+            .client
+            .consumer()
+            .split_partition_queue(name, partition.0)
+            .ok_or(LogError::NoPartition { topic, partition })?;
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(
-            self.client.names.of(topic),
-            partition.0,
-            rdkafka::Offset::Offset(from.0),
-        )
-        .and_then(|()| self.client.consumer().incremental_assign(&list))
-        .map_err(|error| LogError::of("starting to read a partition", error))
+        list.add_partition_offset(name, partition.0, rdkafka::Offset::Offset(from.0))
+            .and_then(|()| self.client.consumer().incremental_assign(&list))
+            .map_err(|error| LogError::of("starting to read a partition", error))?;
+        Ok(queue)
     }
 
     fn take_out(&self, topic: Topic, partition: Partition) -> Result<(), LogError> {
@@ -144,7 +155,7 @@ impl Fetcher {
 
 /// Reads one partition from an offset on, in order.
 pub struct PartitionReader {
-    /// There until the reader is dropped.
+    /// Missing where a seek failed half-way, until the next batch is asked for.
     queue: Option<StreamPartitionQueue<Quiet>>,
     place: Arc<Place>,
     /// The next batch starts here.
@@ -201,8 +212,10 @@ impl PartitionReader {
     ) -> Result<Option<Vec<Record>>, ReadError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        if self.failed.is_none() {
-            let queue = self.queue.as_ref().expect("there until dropped");
+        if self.queue.is_none() {
+            self.seek(self.next)?;
+        }
+        if let (Some(queue), None) = (&self.queue, &self.failed) {
             let mut stream = queue.stream();
             let place = &self.place;
             let mut first = true;
@@ -255,11 +268,8 @@ impl PartitionReader {
         let Some(error) = self.failed.clone() else {
             return Ok(None);
         };
-        // Behind a damaged batch librdkafka 2.12 goes on at a place that it makes up
-        // (`rd_kafka_buf_skip_to`), and is told that no such offset is there.
-        let astray = error.rdkafka_error_code() == Some(Code::AutoOffsetReset);
-        if is_damage(&error) || (astray && self.damaged > 0) {
-            return self.fetch_again(&error);
+        if let Some(reason) = damage(&error, self.damaged > 0) {
+            return self.fetch_again(reason);
         }
         if let KafkaError::PartitionEOF(_) = error {
             self.at_end = true;
@@ -273,7 +283,7 @@ impl PartitionReader {
     }
 
     /// What was fetched behind a damaged batch is thrown away with it.
-    fn fetch_again(&mut self, error: &KafkaError) -> Result<Option<Vec<Record>>, ReadError> {
+    fn fetch_again(&mut self, reason: &'static str) -> Result<Option<Vec<Record>>, ReadError> {
         let (topic, partition, offset) = (self.place.topic, self.place.partition, self.next);
         if self.damaged == FETCHED_AGAIN {
             return Err(ReadError::Damaged {
@@ -282,11 +292,11 @@ impl PartitionReader {
                     partition,
                     offset,
                 },
-                reason: error.to_string(),
+                reason,
             });
         }
         let damaged = self.damaged + 1;
-        tracing::warn!(%topic, %partition, %offset, %error, "a batch came damaged, fetching it again");
+        tracing::warn!(%topic, %partition, %offset, reason, "a batch came damaged, fetching it again");
         self.seek(offset)?;
         self.damaged = damaged;
         Ok(None)
@@ -310,15 +320,17 @@ impl PartitionReader {
             drop(open);
             return Err(self.revoked());
         }
-        let moved = self
-            .fetcher
-            .take_out(topic, partition)
-            .and_then(|()| self.fetcher.put_in(topic, partition, to));
-        drop(open);
         self.failed = None;
         self.damaged = 0;
         self.next = to;
-        moved.map_err(|error| self.transient(error.to_string()))
+        let out = match self.queue.take() {
+            Some(_) => self.fetcher.take_out(topic, partition),
+            None => Ok(()),
+        };
+        let queue = out.and_then(|()| self.fetcher.put_in(topic, partition, to));
+        drop(open);
+        self.queue = Some(queue.map_err(|error| self.transient(error.to_string()))?);
+        Ok(())
     }
 
     async fn explain(&mut self, error: &KafkaError) -> ReadError {
@@ -366,25 +378,27 @@ impl PartitionReader {
     }
 }
 
-/// What librdkafka says of a batch that does not have its checksum, that no format or
-/// codec fits, or whose length is none; and what brokers say who looked themselves.
-fn is_damage(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::BadMessage
-                | Code::BadCompression
-                | Code::NotImplemented
-                | Code::InvalidMessage
-                | Code::InvalidMessageSize
-                | Code::MessageSizeTooLarge
-        )
-    )
+/// What is wrong with a batch, where something is: by what librdkafka found, or a broker
+/// that looked itself. `known` says that the batch came damaged before.
+fn damage(error: &KafkaError, known: bool) -> Option<&'static str> {
+    match error.rdkafka_error_code()? {
+        Code::BadMessage => Some("a batch does not have its checksum"),
+        // Behind such a batch librdkafka 2.12 goes on at a place that it makes up
+        // (`rd_kafka_buf_skip_to`), and is told that no such offset is there.
+        Code::AutoOffsetReset if known => Some("a batch does not have its checksum"),
+        Code::BadCompression => Some("a batch cannot be unpacked"),
+        Code::NotImplemented => Some("a batch has a format or a codec that is unknown"),
+        Code::MessageSizeTooLarge => Some("a batch has a length that none may have"),
+        Code::InvalidMessage | Code::InvalidMessageSize => {
+            Some("the broker says that it is corrupt")
+        }
+        _ => None,
+    }
 }
 
 impl Drop for PartitionReader {
     fn drop(&mut self) {
-        // The queue first: dropped later, it would silence the next reader's.
+        // The queue first, see `Fetcher::put_in`.
         self.queue = None;
         self.fetcher.close(&self.place);
     }

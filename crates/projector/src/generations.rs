@@ -31,9 +31,6 @@ use crate::{
 /// How soon a generation that was made is projected, and one that was dropped is not.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Of a generation that nobody reads.
-const CONNECTIONS_BESIDE: u32 = 4;
-
 #[derive(Debug, thiserror::Error)]
 pub enum GenerationsError {
     #[error(transparent)]
@@ -50,7 +47,7 @@ pub enum GenerationsError {
 /// What its projectors are made of.
 #[derive(Clone, Debug)]
 pub struct GenerationsConfig {
-    /// Most connections of the live generation's projector.
+    /// Most connections of each generation's projector.
     pub connections: u32,
     /// What each projector has in common with the others: all but its group.
     pub projector: ProjectorConfig,
@@ -71,7 +68,8 @@ pub struct Generations<P> {
 
 #[derive(Debug)]
 struct Running {
-    is_live: bool,
+    tempo: Tempo,
+    status: Status,
     stop: CancellationToken,
     task: AbortOnDropHandle<Result<(), ProjectorError>>,
 }
@@ -150,15 +148,12 @@ impl<P: Projection> Generations<P> {
 
     /// Projects what stands and nothing else.
     async fn follow(&mut self, standing: &[Standing]) -> Result<(), GenerationsError> {
+        let stands =
+            |generation: &Generation| standing.iter().any(|each| each.generation == *generation);
         let ended: Vec<Generation> = self
             .running
             .iter()
-            .filter(|(generation, running)| {
-                let still = standing.iter().find(|each| each.generation == **generation);
-                // One that is read now goes at another tempo.
-                still.is_none_or(|still| still.is_live != running.is_live)
-                    || running.task.is_finished()
-            })
+            .filter(|(generation, running)| !stands(generation) || running.task.is_finished())
             .map(|(generation, _)| *generation)
             .collect();
         for generation in ended {
@@ -168,7 +163,10 @@ impl<P: Projection> Generations<P> {
             }
         }
         for each in standing {
-            if self.running.contains_key(&each.generation) {
+            if let Some(running) = self.running.get(&each.generation) {
+                running.tempo.set_live(each.is_live);
+                self.board
+                    .show(each.generation, each.is_live, running.status.clone());
                 continue;
             }
             match each.fits::<P>() {
@@ -184,27 +182,22 @@ impl<P: Projection> Generations<P> {
         let mut config = self.config.projector.clone();
         config.group = format!("projector:{}:g{generation}", P::NAME);
         config.generation = generation;
-        let connections = match is_live {
-            true => {
-                config.tempo = Tempo::Own(self.live_activity.clone());
-                self.config.connections
-            }
-            false => {
-                config.tempo = Tempo::Beside(self.live_activity.clone());
-                CONNECTIONS_BESIDE.min(self.config.connections)
-            }
-        };
+        let tempo = Tempo::new(self.live_activity.clone(), is_live);
+        config.tempo = tempo.clone();
+        let connections = self.config.connections;
         let pool = self.database.pool(Role::Projector, &of.schema, connections);
         let fold = Arc::new(ProjectionFold::<P>::of(generation));
         let projector = Projector::new(fold, self.log.clone(), pool, config);
-        self.board.show(generation, is_live, projector.status());
+        let status = projector.status();
+        self.board.show(generation, is_live, status.clone());
         let stop = CancellationToken::new();
         let task = AbortOnDropHandle::new(tokio::spawn(projector.run(stop.clone())));
         tracing::info!(projection = P::NAME, generation, is_live, "projecting");
         self.running.insert(
             generation,
             Running {
-                is_live,
+                tempo,
+                status,
                 stop,
                 task,
             },

@@ -35,7 +35,7 @@ pub use generations::{Board, Generations, GenerationsConfig, GenerationsError};
 pub use redrive::{RedriveError, RedriveMode, Redriven, redrive};
 pub use run::{Projector, ProjectorConfig, ProjectorError};
 pub use status::{Behind, PartitionState, Status};
-pub use tempo::{Activity, Tempo};
+pub use tempo::Tempo;
 
 /// Which build parked a key.
 pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -30,6 +30,8 @@ use crate::{
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// A record that the log has comes within milliseconds.
+const DOUBTED_AFTER: Duration = Duration::from_secs(3);
 
 /// How often a partition that is held looks whether it still is.
 const HELD_POLL: Duration = Duration::from_millis(50);
@@ -303,6 +305,7 @@ impl<F: Fold> Owner<F> {
         let mut reader = self.starter.start(topic, partition, before).await?;
         let found = tokio::select! {
             () = self.stop.cancelled() => return Err(End::Stopped),
+            gone = self.is_gone(before) => return Err(gone?),
             found = reader.next_batch(1, 1) => found.map_err(unreadable)?,
         };
         if found.first().and_then(Record::event_id) != Some(expected) {
@@ -317,6 +320,27 @@ impl<F: Fold> Owner<F> {
             )));
         }
         Ok(reader)
+    }
+
+    /// Comes back when nothing stands at an offset that the log says it has: a reader
+    /// would wait there for what comes next, which at the log's end may be long.
+    async fn is_gone(&self, offset: Offset) -> Result<End, End> {
+        tokio::time::sleep(DOUBTED_AFTER).await;
+        let Place {
+            topic, partition, ..
+        } = self.place;
+        let mut replay = self.log.replay(topic, partition, offset, offset.next())?;
+        if replay.next_batch().await.map_err(unreadable)?.is_some() {
+            return Ok(End::Again("the log is slow".to_owned()));
+        }
+        let at = RecordId {
+            topic,
+            partition,
+            offset,
+        };
+        Ok(End::Halt(format!(
+            "the record at {at}, which was applied last, is not there any more: it was cut out of the log"
+        )))
     }
 
     /// `false` when the fence was lost.

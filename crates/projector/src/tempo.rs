@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,7 @@ const LATELY_MS: u64 = 200;
 
 /// When the live generation committed last. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Activity {
+pub(crate) struct Activity {
     began: Instant,
     /// Milliseconds after `began`, plus one; 0 when never.
     last: Arc<AtomicU64>,
@@ -50,42 +50,56 @@ impl Activity {
     }
 }
 
-/// Who goes first.
-#[derive(Clone, Debug, Default)]
-pub enum Tempo {
-    /// There is only this one.
-    #[default]
-    Alone,
-    /// Others look whether it has work.
-    Own(Activity),
-    /// Rests while that one has work.
-    Beside(Activity),
+/// Who goes first. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Tempo {
+    /// Of the generation that is read, this one or another.
+    live: Activity,
+    is_live: Arc<AtomicBool>,
+}
+
+/// Of one that is alone.
+impl Default for Tempo {
+    fn default() -> Self {
+        Self::new(Activity::default(), true)
+    }
 }
 
 impl Tempo {
+    pub(crate) fn new(live: Activity, is_live: bool) -> Self {
+        Self {
+            live,
+            is_live: Arc::new(AtomicBool::new(is_live)),
+        }
+    }
+
     /// Whether readers read what it writes.
     pub(crate) fn is_live(&self) -> bool {
-        !matches!(self, Tempo::Beside(_))
+        self.is_live.load(Ordering::Relaxed)
+    }
+
+    /// A generation that is promoted, or was, need not begin anew.
+    pub(crate) fn set_live(&self, is_live: bool) {
+        self.is_live.store(is_live, Ordering::Relaxed);
     }
 
     /// Most transactions at once, of `most`.
     pub(crate) fn at_once(&self, most: usize) -> usize {
-        match self {
-            Tempo::Alone | Tempo::Own(_) => most,
-            Tempo::Beside(_) => 1,
+        match self.is_live() {
+            true => most,
+            false => 1,
         }
     }
 
-    /// A transaction that took `time` has ended: how long until the next.
+    /// A transaction that took `time` has ended at `now`: how long until the next.
     pub(crate) fn rest_after(&self, time: Duration, now: Instant) -> Duration {
-        match self {
-            Tempo::Alone => Duration::ZERO,
-            Tempo::Own(activity) => {
-                activity.note(now);
-                Duration::ZERO
-            }
-            Tempo::Beside(activity) if activity.is_lately(now) => time,
-            Tempo::Beside(_) => Duration::ZERO,
+        if self.is_live() {
+            self.live.note(now);
+            return Duration::ZERO;
+        }
+        match self.live.is_lately(now) {
+            true => time,
+            false => Duration::ZERO,
         }
     }
 }
@@ -97,7 +111,10 @@ mod tests {
     #[test]
     fn who_is_not_read_rests_only_while_the_other_has_work() {
         let activity = Activity::default();
-        let (live, beside) = (Tempo::Own(activity.clone()), Tempo::Beside(activity));
+        let (live, beside) = (
+            Tempo::new(activity.clone(), true),
+            Tempo::new(activity, false),
+        );
         let (time, none) = (Duration::from_millis(30), Duration::ZERO);
         let at = |ms| Instant::now() + Duration::from_millis(ms);
         assert_eq!(
@@ -108,5 +125,12 @@ mod tests {
         assert_eq!(live.rest_after(time, at(10_000)), none);
         assert_eq!(beside.rest_after(time, at(10_100)), time);
         assert_eq!(beside.rest_after(time, at(10_300)), none);
+        assert_eq!((live.at_once(4), beside.at_once(4)), (4, 1));
+
+        // A promote changes their places.
+        live.set_live(false);
+        beside.set_live(true);
+        assert_eq!(beside.rest_after(time, at(20_000)), none);
+        assert_eq!(live.rest_after(time, at(20_100)), time);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use compline_broker::{Broker, BrokerConfig, Error, RunningBroker};
+use compline_broker::{Broker, BrokerConfig, Error, RunningBroker, repair::Repair};
 use compline_eventlog::{Log, LogConfig};
 use tempfile::TempDir;
 
@@ -60,6 +60,14 @@ impl TestBroker {
         if let Some(running) = self.running.take() {
             running.stop().await.expect("the broker stops in order");
         }
+    }
+
+    /// Cuts out of what it wrote all that is damaged.
+    pub fn repair(&self) {
+        assert!(self.running.is_none(), "the broker is running");
+        let plan = Repair::plan(self.folder.path()).expect("the folder can be read");
+        let aside = self.folder.path().join("cut");
+        plan.apply(&aside).expect("the damage can be cut out");
     }
 
     /// Takes away all that it wrote; the next start is a first one.

@@ -2,6 +2,7 @@
 
 use std::iter::once;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
     AlterConfigsResponse, ApiVersionsResponse, CreatePartitionsResponse, CreateTopicsResponse,
     DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeClusterResponse,
@@ -13,6 +14,8 @@ use kafka_protocol::messages::{
     OffsetDeleteResponse, OffsetFetchResponse, OffsetForLeaderEpochResponse, ProduceResponse,
     SyncGroupResponse,
 };
+
+use crate::log::ReadError;
 
 /// All error codes of an answer, 0 where nothing went wrong.
 pub(super) trait ErrorCodes {
@@ -216,5 +219,13 @@ impl ErrorCodes for DescribeTransactionsResponse {
 impl ErrorCodes for ListTransactionsResponse {
     fn error_codes(&self) -> impl Iterator<Item = i16> {
         once(self.error_code)
+    }
+}
+
+/// What a client is told of records that could not be read.
+pub(super) fn of_failed_read(error: &ReadError) -> ResponseError {
+    match error {
+        ReadError::Damaged { .. } => ResponseError::CorruptMessage,
+        ReadError::Io(_) => ResponseError::KafkaStorageError,
     }
 }

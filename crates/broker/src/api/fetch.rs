@@ -2,24 +2,30 @@
 //!
 //! Fetch sessions are answered without a session, which makes clients send whole requests.
 
+mod layout;
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::protocol::HeaderVersion;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::error_codes::{ErrorCodes, of_failed_read};
 use super::{Request, blocking};
 use crate::batch::LEADER_EPOCH;
-use crate::log::Place;
+use crate::log::{Part, Place, ReadError};
 use crate::partition::Partition;
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Frame, Server};
 
 /// Longer than any client waits in earnest; it bounds what is held for one that went away.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -44,7 +50,23 @@ struct Found {
     high_watermark: i64,
     start_offset: i64,
     place: Option<Place>,
-    records: Bytes,
+    records: Option<Part>,
+}
+
+impl Found {
+    /// What is sound before any damage is given, so that a reader stops right there.
+    fn fail(&mut self, wanted: &Wanted, error: &ReadError) {
+        if let Some(log) = &wanted.log {
+            log.log_failed_read(error);
+        }
+        match (error, &mut self.records) {
+            (ReadError::Damaged { sound, .. }, Some(records)) if *sound > 0 => records.cut(*sound),
+            _ => {
+                self.error = Some(of_failed_read(error));
+                self.records = None;
+            }
+        }
+    }
 }
 
 pub(super) fn fetch(server: Arc<Server>, request: Request, ask: FetchRequest) -> Answer {
@@ -55,13 +77,21 @@ pub(super) fn fetch(server: Arc<Server>, request: Request, ask: FetchRequest) ->
             return request.frame(&FetchResponse::default().with_error_code(error));
         }
         let wanted = resolve(&server, &ask);
-        let (found, memory) = wait(&server, &ask, &wanted).await;
-        let bytes: usize = found.iter().map(|found| found.records.len()).sum();
-        server
-            .counters
+        let mut found = wait(&server, &ask, &wanted).await;
+        let memory = reserve(&server, size(&found)).await;
+        let (answer, mut frame) = loop {
+            let answer = respond(&ask, &wanted, &found);
+            // If some could not be read, the answer says so, and is another.
+            if let Some(frame) = load(&request, &wanted, &answer, &mut found).await {
+                break (answer, frame);
+            }
+        };
+        let counters = &server.counters;
+        counters
             .bytes_fetched
-            .fetch_add(bytes as u64, Relaxed);
-        let mut frame = request.frame(&respond(&ask, &wanted, found));
+            .fetch_add(size(&found) as u64, Relaxed);
+        counters.count_errors(answer.error_codes());
+        request.count();
         frame.memory = memory;
         frame
     })
@@ -84,11 +114,7 @@ fn resolve(server: &Server, ask: &FetchRequest) -> Vec<Wanted> {
 }
 
 /// Looks until there is enough, something is wrong, or time is up.
-async fn wait(
-    server: &Server,
-    ask: &FetchRequest,
-    wanted: &[Wanted],
-) -> (Vec<Found>, Option<OwnedSemaphorePermit>) {
+async fn wait(server: &Server, ask: &FetchRequest, wanted: &[Wanted]) -> Vec<Found> {
     let patience =
         Duration::from_millis(u64::try_from(ask.max_wait_ms).unwrap_or(0)).min(LONGEST_WAIT);
     let until = Instant::now() + patience;
@@ -103,15 +129,11 @@ async fn wait(
         for watch in &mut watches {
             watch.borrow_and_update();
         }
-        let mut found: Vec<_> = wanted.iter().map(locate).collect();
-        let memory = reserve(server, wanted, &found, most).await;
-        found = read(wanted, found, most).await;
-        let bytes: usize = found.iter().map(|found| found.records.len()).sum();
+        let found = find(wanted, most).await;
         let failed = found.iter().any(|found| found.error.is_some());
-        if bytes >= least || failed || Instant::now() >= until {
-            return (found, keep(memory, bytes));
+        if size(&found) >= least || failed || Instant::now() >= until {
+            return found;
         }
-        drop(memory);
         if watches.is_empty() {
             // The second look is the one that counts.
             watches = wanted
@@ -124,6 +146,12 @@ async fn wait(
         }
         let _ = timeout_at(until, any_change(&mut watches)).await;
     }
+}
+
+/// Of the records that were found, in bytes.
+fn size(found: &[Found]) -> usize {
+    let records = found.iter().filter_map(|found| found.records.as_ref());
+    records.map(Part::size).sum()
 }
 
 async fn any_change(watches: &mut [watch::Receiver<i64>]) {
@@ -144,13 +172,26 @@ async fn any_change(watches: &mut [watch::Receiver<i64>]) {
     .await;
 }
 
+async fn find(wanted: &[Wanted], most: usize) -> Vec<Found> {
+    let found: Vec<_> = wanted.iter().map(locate).collect();
+    if found.iter().all(is_recent) {
+        return find_now(wanted, found, most);
+    }
+    let wanted = wanted.to_vec();
+    blocking(move || find_now(&wanted, found, most)).await
+}
+
+fn is_recent(found: &Found) -> bool {
+    found.place.as_ref().is_none_or(Place::is_recent)
+}
+
 fn locate(wanted: &Wanted) -> Found {
     let nothing = |error: Option<ResponseError>| Found {
         error,
         high_watermark: -1,
         start_offset: -1,
         place: None,
-        records: Bytes::new(),
+        records: None,
     };
     let Some(log) = wanted.log.as_ref().filter(|log| !log.is_deleted()) else {
         return nothing(Some(ResponseError::UnknownTopicOrPartition));
@@ -159,7 +200,7 @@ fn locate(wanted: &Wanted) -> Found {
         return nothing(Some(ResponseError::UnknownLeaderEpoch));
     }
     let log = log.log();
-    let (place, error) = match log.locate(wanted.offset) {
+    let (place, error) = match log.locate(wanted.offset, wanted.max_bytes) {
         Ok(place) => (place, None),
         Err(_) => (None, Some(ResponseError::OffsetOutOfRange)),
     };
@@ -169,103 +210,105 @@ fn locate(wanted: &Wanted) -> Found {
         high_watermark,
         start_offset,
         place,
-        records: Bytes::new(),
+        records: None,
     }
-}
-
-/// Waits for memory to read into.
-async fn reserve(
-    server: &Server,
-    wanted: &[Wanted],
-    found: &[Found],
-    most: usize,
-) -> Option<OwnedSemaphorePermit> {
-    let with_data = wanted
-        .iter()
-        .zip(found)
-        .filter(|(_, found)| found.place.is_some());
-    let size: usize = with_data
-        .map(|(wanted, _)| wanted.max_bytes.min(most))
-        .sum();
-    let size = size.min(most).min(server.config.limits.fetch_memory_bytes);
-    if size == 0 {
-        return None;
-    }
-    server
-        .fetch_memory
-        .clone()
-        .acquire_many_owned(size as u32)
-        .await
-        .ok()
-}
-
-/// Gives back what was reserved and not needed.
-fn keep(memory: Option<OwnedSemaphorePermit>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    let mut memory = memory?;
-    let kept = memory.num_permits().min(bytes);
-    memory.split(kept)
-}
-
-async fn read(wanted: &[Wanted], found: Vec<Found>, most: usize) -> Vec<Found> {
-    if found
-        .iter()
-        .all(|found| found.place.as_ref().is_none_or(Place::is_recent))
-    {
-        return read_now(wanted, found, most);
-    }
-    let wanted = wanted.to_vec();
-    blocking(move || read_now(&wanted, found, most)).await
 }
 
 /// The first batch that is found is given even if it is larger than was asked for, so that a
 /// consumer gets on.
-fn read_now(wanted: &[Wanted], mut found: Vec<Found>, most: usize) -> Vec<Found> {
+fn find_now(wanted: &[Wanted], mut found: Vec<Found>, most: usize) -> Vec<Found> {
     let mut left = most;
     let mut is_first = true;
     for (wanted, found) in wanted.iter().zip(&mut found) {
-        let Some(place) = found.place.take() else {
+        let Some(place) = &found.place else {
             continue;
         };
         if left == 0 && !is_first {
             break;
         }
-        match place.read(wanted.offset, wanted.max_bytes.min(left), is_first) {
-            Ok(records) => {
-                left = left.saturating_sub(records.len());
-                is_first &= records.is_empty();
-                found.records = records;
+        match place.find(wanted.offset, wanted.max_bytes.min(left), is_first) {
+            Ok(None) => {}
+            Ok(Some(part)) => {
+                left = left.saturating_sub(part.size());
+                is_first = false;
+                found.records = Some(part);
             }
-            Err(error) => {
-                tracing::error!(%error, partition = wanted.partition, offset = wanted.offset, "records could not be read");
-                found.error = Some(ResponseError::KafkaStorageError);
-            }
+            Err(error) => found.fail(wanted, &error),
         }
     }
     found
 }
 
-fn respond(ask: &FetchRequest, wanted: &[Wanted], found: Vec<Found>) -> FetchResponse {
-    let mut parts = wanted.iter().zip(found);
+/// Waits for memory to read all into; one batch may be larger than all there is, and gets that.
+async fn reserve(server: &Server, size: usize) -> Option<OwnedSemaphorePermit> {
+    let size = size.min(server.config.limits.fetch_memory_bytes);
+    if size == 0 {
+        return None;
+    }
+    let memory = server.fetch_memory.clone();
+    memory.acquire_many_owned(size as u32).await.ok()
+}
+
+/// The answer with its records; `None` if some of them could not be read, which is noted.
+async fn load(
+    request: &Request,
+    wanted: &[Wanted],
+    answer: &FetchResponse,
+    found: &mut [Found],
+) -> Option<Frame> {
+    let version = request.version;
+    let sizes = found
+        .iter()
+        .map(|found| found.records.as_ref().map_or(0, Part::size));
+    let sizes: Vec<_> = sizes.collect();
+    let mut gaps = Vec::new();
+    let mut frame = request.frame_of(FetchResponse::header_version(version), |bytes| {
+        gaps = layout::encode(bytes, answer.clone(), &sizes, version)?;
+        Ok(())
+    });
+    let parts: Vec<_> = found.iter().map(|found| found.records.clone()).collect();
+    let mut bytes = mem::take(&mut frame.bytes);
+    let fill = move || {
+        let mut failed = Vec::new();
+        for (number, (gap, part)) in gaps.into_iter().zip(parts).enumerate() {
+            if let Some(Err(error)) = part.map(|part| part.read(&mut bytes[gap])) {
+                failed.push((number, error));
+            }
+        }
+        (bytes, failed)
+    };
+    let (bytes, failed) = match found.iter().all(is_recent) {
+        true => fill(),
+        false => blocking(fill).await,
+    };
+    for (number, error) in &failed {
+        found[*number].fail(&wanted[*number], error);
+    }
+    frame.bytes = bytes;
+    failed.is_empty().then_some(frame)
+}
+
+/// The answer without the records.
+fn respond(ask: &FetchRequest, wanted: &[Wanted], found: &[Found]) -> FetchResponse {
+    let mut partitions = wanted
+        .iter()
+        .zip(found)
+        .map(|(wanted, found)| part(wanted.partition, found));
     let mut responses = Vec::with_capacity(ask.topics.len());
     for topic in &ask.topics {
-        let partitions = parts
-            .by_ref()
-            .take(topic.partitions.len())
-            .map(part)
-            .collect();
-        let name: TopicName = topic.topic.clone();
+        let partitions = partitions.by_ref().take(topic.partitions.len()).collect();
         responses.push(
             FetchableTopicResponse::default()
-                .with_topic(name)
+                .with_topic(topic.topic.clone())
                 .with_partitions(partitions),
         );
     }
     FetchResponse::default().with_responses(responses)
 }
 
-fn part((wanted, found): (&Wanted, Found)) -> PartitionData {
+fn part(number: i32, found: &Found) -> PartitionData {
     PartitionData::default()
-        .with_partition_index(wanted.partition)
+        .with_partition_index(number)
         .with_error_code(found.error.map_or(0, |error| error.code()))
         .with_high_watermark(found.high_watermark)
         // Without transactions, all that is synced is stable.
@@ -273,5 +316,4 @@ fn part((wanted, found): (&Wanted, Found)) -> PartitionData {
         .with_log_start_offset(found.start_offset)
         .with_aborted_transactions(None)
         .with_preferred_read_replica(BrokerId(-1))
-        .with_records(Some(found.records))
 }

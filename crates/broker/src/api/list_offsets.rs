@@ -1,6 +1,5 @@
 //! Offsets by time, at the ends, and at the end of a leader's epoch.
 
-use std::io;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -16,7 +15,9 @@ use kafka_protocol::messages::{
 };
 
 use super::blocking;
+use super::error_codes::of_failed_read;
 use crate::batch::LEADER_EPOCH;
+use crate::log::ReadError;
 use crate::partition::Partition;
 use crate::server::Server;
 
@@ -74,17 +75,17 @@ async fn look_up(log: Arc<Partition>, timestamp: i64) -> Result<Position, Respon
         LATEST => Ok((log.high_watermark(), -1)),
         EARLIEST | EARLIEST_LOCAL => Ok((log.log().start_offset(), -1)),
         LATEST_TIERED => Ok((-1, -1)),
-        NEWEST | 0.. => blocking(move || by_time(&log, timestamp))
-            .await
-            .map_err(|error| {
-                tracing::error!(%error, timestamp, "a time could not be looked up");
-                ResponseError::KafkaStorageError
-            }),
+        NEWEST | 0.. => {
+            let looked_up = blocking(move || {
+                by_time(&log, timestamp).inspect_err(|error| log.log_failed_read(error))
+            });
+            looked_up.await.map_err(|error| of_failed_read(&error))
+        }
         _ => Err(ResponseError::InvalidRequest),
     }
 }
 
-fn by_time(log: &Partition, timestamp: i64) -> io::Result<Position> {
+fn by_time(log: &Partition, timestamp: i64) -> Result<Position, ReadError> {
     let found = match timestamp {
         NEWEST => log.newest()?,
         _ => log.find_time(timestamp)?,

@@ -30,7 +30,10 @@ pub(super) async fn init(
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(0),
         Err(error) => {
-            tracing::error!(%error, "a producer id could not be made durable");
+            tracing::error!(
+                error = error.with_sources(),
+                "a producer id could not be made durable"
+            );
             if matches!(error, Error::Sync { .. }) {
                 server.syncer.fail(error);
             }

@@ -57,7 +57,7 @@ fn delete_before(server: &Server, log: &Partition, offset: i64) -> Result<i64, R
         return Err(ResponseError::OffsetOutOfRange);
     }
     log.delete_before(offset).map_err(|error| {
-        tracing::error!(%error, "records could not be deleted");
+        tracing::error!(error = error.with_sources(), "records could not be deleted");
         if matches!(error, Error::Sync { .. }) {
             server.syncer.fail(error);
         }

@@ -44,7 +44,11 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
         ),
         Refused::Config(error) => (ResponseError::InvalidConfig, error.to_string()),
         Refused::Disk(error) => {
-            tracing::error!(%error, topic, "a topic could not be changed");
+            tracing::error!(
+                error = error.with_sources(),
+                topic,
+                "a topic could not be changed"
+            );
             (ResponseError::KafkaStorageError, error.to_string())
         }
         Refused::Stopping => (
@@ -59,7 +63,10 @@ pub(super) fn refusal(topic: &str, refused: Refused) -> Refusal {
 pub(super) fn settled<T>(server: &Server, changed: Result<T, Refused>) -> Result<T, Refused> {
     match changed {
         Err(Refused::Disk(error @ Error::Sync { .. })) => {
-            tracing::error!(%error, "the topics could not be synced");
+            tracing::error!(
+                error = error.with_sources(),
+                "the topics could not be synced"
+            );
             server.syncer.fail(error);
             Err(Refused::Stopping)
         }

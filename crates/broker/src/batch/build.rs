@@ -71,3 +71,17 @@ pub(crate) fn build_as(records: &[(NewRecord<'_>, i64)], codec: Codec, sender: S
     seal(&mut batch);
     batch
 }
+
+/// A batch of a value and a tombstone.
+#[cfg(test)]
+pub(crate) fn sample() -> Vec<u8> {
+    let value = NewRecord {
+        key: b"k",
+        value: Some(b"v"),
+    };
+    let tombstone = NewRecord {
+        key: b"l",
+        value: None,
+    };
+    build(&[value, tombstone], 1_000)
+}

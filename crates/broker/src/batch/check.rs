@@ -109,27 +109,11 @@ const UNSOUND: Fault = Fault::Invalid("a record is cut short or cannot be unpack
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CRC_FROM, NewRecord, build};
+    use super::super::{SUM_FROM, sample};
     use super::*;
 
-    fn sample() -> Vec<u8> {
-        build(
-            &[
-                NewRecord {
-                    key: b"k",
-                    value: Some(b"v"),
-                },
-                NewRecord {
-                    key: b"l",
-                    value: None,
-                },
-            ],
-            1_000,
-        )
-    }
-
     fn resum(batch: &mut [u8]) {
-        let sum = crc32c::crc32c(&batch[CRC_FROM..]);
+        let sum = crc32c::crc32c(&batch[SUM_FROM..]);
         batch[17..21].copy_from_slice(&sum.to_be_bytes());
     }
 

@@ -87,7 +87,7 @@ fn fill(disk: &SimDisk, rng: &mut StdRng) -> Vec<i64> {
 fn offsets(partition: &Partition) -> std::io::Result<Vec<i64>> {
     let mut offset = partition.log().start_offset();
     let mut seen = Vec::new();
-    while let Ok(Some(place)) = partition.log().locate(offset) {
+    while let Ok(Some(place)) = partition.log().locate(offset, 1 << 20) {
         let bytes = place.read(offset, 1 << 20, true)?;
         let Some(header) = Header::parse(&bytes).filter(|header| header.size <= bytes.len()) else {
             break;

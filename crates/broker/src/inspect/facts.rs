@@ -128,6 +128,8 @@ pub struct Finding {
     pub lost: Range<i64>,
     /// Whether the mark says that these were synced, and so may have been acknowledged.
     pub acknowledged: bool,
+    /// Nothing in the file is of the log, whatever its name says: a repair sets it aside whole.
+    pub is_stray: bool,
     pub what: String,
 }
 
@@ -139,7 +141,18 @@ impl Finding {
             bytes: 0..0,
             lost: 0..0,
             acknowledged: false,
+            is_stray: false,
             what: what.into(),
+        }
+    }
+
+    pub(super) fn stray(path: &Path, size: u64) -> Finding {
+        let what = "it is named like a segment, and nothing of this log is in it";
+        Finding {
+            severity: Severity::Damage,
+            bytes: 0..size,
+            is_stray: true,
+            ..Finding::note(path, what)
         }
     }
 
@@ -155,6 +168,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, bytes, lost) = (self.path.display(), &self.bytes, &self.lost);
+        if self.is_stray {
+            return write!(f, "{path}: {}; the whole file is set aside", self.what);
+        }
         write!(f, "{path} at byte {}: {}", bytes.start, self.what)?;
         if !bytes.is_empty() {
             write!(f, "; {} bytes make no sense", bytes.end - bytes.start)?;

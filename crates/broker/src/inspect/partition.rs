@@ -7,6 +7,7 @@
 //! | likewise at the very end, behind the mark | torn: never acknowledged |
 //! | a segment that begins behind the end of the one before | damage: the offsets between are gone |
 //! | a log that ends before its mark | damage: likewise |
+//! | a segment's name on a file in which nothing of the log can be | damage: a stray, see [`stray`] |
 //! | an index, a snapshot of producers that is missing or not whole | a note: they are made anew |
 
 use std::collections::BTreeMap;
@@ -14,16 +15,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::segment::{Found, Reader};
+use super::stray;
 use super::{
     BatchFacts, Finding, PartitionFacts, PartitionFolder, ProducerFacts, SegmentFacts, Severity,
 };
 use crate::Error;
 use crate::batch::Header;
 use crate::file::{self, Disk, Mode};
-use crate::log::{self, Index, Mark, Producers, mark, producers_path, segment_path, snapshots};
-
-/// Farther than that no two batches of a segment are apart.
-const FARTHEST: i64 = u32::MAX as i64;
+use crate::log::{
+    self, FARTHEST, Index, Mark, Producers, mark, producers_path, segment_path, snapshots,
+};
 
 type Visit<'a> = &'a mut dyn FnMut(&BatchFacts<'_>) -> bool;
 
@@ -46,7 +47,8 @@ pub(super) fn read(
 ) -> Result<PartitionFacts, Error> {
     let folder = &partition.path;
     let mark = mark::read(disk, folder)?;
-    let segments = segments(disk, folder)?;
+    let mut segments = segments(disk, folder)?;
+    let strays = stray::take_out(disk, &mut segments, mark)?;
     let bases: Vec<i64> = segments.iter().map(|(base, _)| *base).collect();
     let may_have_holes = log::holes(disk, folder)?;
     let mut walk = Walk {
@@ -63,6 +65,10 @@ pub(super) fn read(
         known: 0,
         visit: Some(visit),
     };
+    let told = strays
+        .iter()
+        .map(|(path, size)| Finding::stray(path, *size));
+    walk.facts.findings.extend(told);
     walk.look_beside()?;
     walk.load_producers()?;
     walk.begin(&bases);
@@ -106,13 +112,15 @@ impl Walk<'_> {
         if base.saturating_sub(expected) > FARTHEST {
             let what = format!(
                 "it is named as the segment from offset {base}, and the one before it ends at \
-                 {expected}: this file is of no log; move it out of the folder"
+                 {expected}: no segment of this log can be so far behind; move it out of the folder"
             );
             return Err(Error::corrupt(&path, 0, what));
         }
         if base < expected {
-            let what =
-                format!("it begins at offset {base}, and the segment before it ends at {expected}");
+            let what = format!(
+                "it begins at offset {base}, and the segment before it ends at {expected}: one of \
+                         the two is not of this log; move that one out of the folder"
+            );
             self.facts.findings.push(Finding::damage(&path, 0, what));
             self.facts.end_offset = base;
         } else if base > expected {
@@ -289,6 +297,7 @@ impl Walk<'_> {
             bytes,
             acknowledged: lost.start < synced,
             lost,
+            is_stray: false,
             what: what.to_owned(),
         });
     }
@@ -350,9 +359,10 @@ impl Walk<'_> {
                 || name.ends_with(".new");
             if !ours {
                 let path = self.folder.join(&name);
-                self.facts
-                    .findings
-                    .push(Finding::note(&path, "a file that no broker made"));
+                self.facts.findings.push(Finding::note(
+                    &path,
+                    "a file that no broker made; it is left alone",
+                ));
             }
         }
         Ok(())

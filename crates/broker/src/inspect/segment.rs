@@ -3,12 +3,11 @@
 use std::io;
 use std::ops::Range;
 
-use crate::batch::{self, HEADER, Header};
+use crate::batch::{self, HEADER, Header, SUM_FROM};
 use crate::file::DiskFile;
+use crate::log::sound_batch;
 
 const CHUNK: usize = 1 << 20;
-/// The head's bytes that the sum does not cover.
-const UNSUMMED: u64 = 21;
 
 /// What stands at a place of a segment.
 pub(super) enum Found {
@@ -66,7 +65,7 @@ impl<'a> Reader<'a> {
                 "the batch says that it stands at another offset",
             ));
         }
-        if self.sum(position + UNSUMMED, position + header.size as u64)? != sum {
+        if self.sum(position + SUM_FROM as u64, position + header.size as u64)? != sum {
             return Ok(Found::Bad("the batch's sum is wrong"));
         }
         let codec = match attributes & 0x07 {
@@ -82,38 +81,11 @@ impl<'a> Reader<'a> {
 
     /// Where, from `position` on, the next sound batch begins.
     pub(super) fn sound_after(
-        &mut self,
+        &self,
         position: u64,
         offsets: &Range<i64>,
     ) -> io::Result<Option<u64>> {
-        let last = self.size.saturating_sub(HEADER as u64);
-        for at in position..=last {
-            if let Some(bytes) = self.plausible(at, offsets)? {
-                let sum = bytes;
-                if self.sum(at + UNSUMMED, at + sum.1)? == sum.0 {
-                    return Ok(Some(at));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Sum and size of what may be a batch.
-    fn plausible(&mut self, at: u64, offsets: &Range<i64>) -> io::Result<Option<(u32, u64)>> {
-        let left = self.size - at;
-        let bytes = self.bytes(at, HEADER)?;
-        // Most bytes are no version, and that is quickly seen.
-        if bytes.len() < HEADER || bytes[16] != 2 {
-            return Ok(None);
-        }
-        let Some(header) = Header::parse(bytes) else {
-            return Ok(None);
-        };
-        let fits = header.size as u64 <= left
-            && offsets.contains(&header.base_offset)
-            && header.next_offset() <= offsets.end;
-        let sum = u32::from_be_bytes(bytes[17..21].try_into().expect("4 bytes"));
-        Ok(fits.then_some((sum, header.size as u64)))
+        sound_batch(self.file, position..self.size, offsets)
     }
 
     fn sum(&mut self, from: u64, to: u64) -> io::Result<u32> {
@@ -158,7 +130,7 @@ pub(crate) fn empty_batch(offsets: &Range<i64>) -> Vec<u8> {
     bytes[23..27].copy_from_slice(&delta.to_be_bytes());
     // No times, no producer.
     bytes[27..57].fill(0xff);
-    let sum = crc32c::crc32c(&bytes[UNSUMMED as usize..]);
+    let sum = crc32c::crc32c(&bytes[SUM_FROM..]);
     bytes[17..21].copy_from_slice(&sum.to_be_bytes());
     debug_assert!(batch::sum_is_right(&bytes));
     bytes

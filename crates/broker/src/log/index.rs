@@ -26,6 +26,33 @@ pub(crate) struct Entry {
     newest_before: i64,
 }
 
+/// Where a batch begins, and the offset that is its first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) offset: i64,
+    pub(super) position: u32,
+}
+
+impl Spot {
+    /// Of the segment that begins at `base`; where it was compacted, the first batch may have a
+    /// later offset.
+    pub(super) fn beginning(base: i64) -> Spot {
+        Spot {
+            offset: base,
+            position: 0,
+        }
+    }
+}
+
+impl Entry {
+    fn spot(&self, base: i64) -> Spot {
+        Spot {
+            offset: base + i64::from(self.relative),
+            position: self.position,
+        }
+    }
+}
+
 /// What a closed segment holds, as its index says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -79,23 +106,27 @@ impl Index {
     }
 
     /// Where to begin looking for an offset.
-    pub(crate) fn floor(&self, offset: i64) -> u32 {
-        let after = self
-            .entries
-            .partition_point(|entry| self.base + i64::from(entry.relative) <= offset);
-        after
-            .checked_sub(1)
-            .map_or(0, |at| self.entries[at].position)
+    pub(super) fn floor(&self, offset: i64) -> Spot {
+        self.last(|entry| self.base + i64::from(entry.relative) <= offset)
     }
 
     /// Where to begin looking for the first timestamp that is not before `timestamp`.
-    pub(crate) fn floor_by_time(&self, timestamp: i64) -> u32 {
-        let after = self
-            .entries
-            .partition_point(|entry| entry.newest_before < timestamp);
+    pub(super) fn floor_by_time(&self, timestamp: i64) -> Spot {
+        self.last(|entry| entry.newest_before < timestamp)
+    }
+
+    /// Where some batch begins, not far before `position` or there.
+    pub(super) fn floor_by_position(&self, position: u64) -> Spot {
+        self.last(|entry| u64::from(entry.position) <= position)
+    }
+
+    /// The last entry for which `before` holds; it holds for a beginning of them.
+    fn last(&self, before: impl Fn(&Entry) -> bool) -> Spot {
+        let after = self.entries.partition_point(before);
+        let begin = Spot::beginning(self.base);
         after
             .checked_sub(1)
-            .map_or(0, |at| self.entries[at].position)
+            .map_or(begin, |at| self.entries[at].spot(self.base))
     }
 
     /// Writes the index beside its segment and makes it durable.
@@ -186,31 +217,36 @@ impl SavedIndex {
     }
 
     /// As [`Index::floor`].
-    pub(crate) fn floor(&self, offset: i64) -> io::Result<u32> {
+    pub(super) fn floor(&self, offset: i64) -> io::Result<Spot> {
         self.search(|entry| self.base + i64::from(entry.relative) <= offset)
     }
 
     /// As [`Index::floor_by_time`].
-    pub(crate) fn floor_by_time(&self, timestamp: i64) -> io::Result<u32> {
+    pub(super) fn floor_by_time(&self, timestamp: i64) -> io::Result<Spot> {
         self.search(|entry| entry.newest_before < timestamp)
     }
 
-    /// The position of the last entry for which `before` holds; it holds for a beginning of them.
-    fn search(&self, before: impl Fn(&Entry) -> bool) -> io::Result<u32> {
+    /// As [`Index::floor_by_position`].
+    pub(super) fn floor_by_position(&self, position: u64) -> io::Result<Spot> {
+        self.search(|entry| u64::from(entry.position) <= position)
+    }
+
+    /// As [`Index::last`].
+    fn search(&self, before: impl Fn(&Entry) -> bool) -> io::Result<Spot> {
         let mut low = 0;
         let mut high = (self.file.size()? as usize).saturating_sub(FOOTER) / ENTRY;
-        let mut position = 0;
+        let mut found = Spot::beginning(self.base);
         while low < high {
             let middle = low + (high - low) / 2;
             let entry = read_entry(&*self.file, middle)?;
             if before(&entry) {
-                position = entry.position;
+                found = entry.spot(self.base);
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        Ok(position)
+        Ok(found)
     }
 }
 
@@ -260,6 +296,14 @@ mod tests {
         for offset in 90..310 {
             assert_eq!(saved.floor(offset).unwrap(), index.floor(offset));
         }
+        for position in (0..210_000).step_by(500) {
+            let found = index.floor_by_position(position);
+            assert_eq!(saved.floor_by_position(position).unwrap(), found);
+            assert_eq!(
+                u64::from(found.position),
+                position.min(199_999) / 5_000 * 5_000
+            );
+        }
         for time in -200..2100 {
             assert_eq!(
                 saved.floor_by_time(time).unwrap(),
@@ -267,8 +311,9 @@ mod tests {
             );
         }
         assert_eq!(
-            (index.floor(100), index.floor(112), index.floor(299)),
-            (0, 10_000, 195_000)
+            [100, 112, 299].map(|offset| index.floor(offset)),
+            [(100, 0), (110, 10_000), (295, 195_000)]
+                .map(|(offset, position)| Spot { offset, position })
         );
 
         disk.damage(path, |bytes| bytes[5] ^= 1);

@@ -3,14 +3,18 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::index::Spot;
+use super::order::{Order, OrderedWalk, ReadError};
+use super::part::Part;
+use super::scan::Holes;
 use super::walk::Walk;
 use super::{Closed, Log};
-use crate::batch::{HEADER, Header, Sketches};
-use crate::file::DiskFile;
+use crate::batch::Sketches;
+use crate::file::{DiskFile, Extent};
 
-/// Reading starts up to this much before what is wanted, because the index is sparse.
+/// Headers are looked at from up to this much before what is wanted, because the index is sparse.
 const LEAD: usize = 8 << 10;
 /// What was written this recently is in the page cache, so that reading it takes no disk.
 const RECENT: u64 = 8 << 20;
@@ -22,13 +26,19 @@ pub(crate) struct Place {
     from: From,
     /// Nothing behind it may be read: it is not synced, or not there.
     limit: u64,
+    /// The offset behind the limit.
+    end_offset: i64,
+    /// The base of the segment.
+    segment: i64,
+    holes: Holes,
     /// Records before it are deleted.
     start_offset: i64,
 }
 
 #[derive(Debug)]
 enum From {
-    Position(u32),
+    /// Batches begin at both: not far before what is wanted, and not far before its end.
+    Position { first: Spot, near_last: Spot },
     /// The index of a closed segment is a file as well.
     Saved(Arc<Closed>),
 }
@@ -45,8 +55,8 @@ pub(crate) struct Found {
 }
 
 impl Log {
-    /// Where to read from `offset` on; `None` at the high watermark.
-    pub(crate) fn locate(&self, offset: i64) -> Result<Option<Place>, OutOfRange> {
+    /// Where to read about `max` bytes from `offset` on; `None` at the high watermark.
+    pub(crate) fn locate(&self, offset: i64, max: usize) -> Result<Option<Place>, OutOfRange> {
         if offset < self.start_offset || offset > self.synced.offset {
             return Err(OutOfRange);
         }
@@ -58,7 +68,7 @@ impl Log {
             .partition_point(|segment| segment.next_offset <= offset);
         Ok(Some(match self.closed.get(at) {
             Some(segment) => self.place_in(segment),
-            None => self.place_in_active(self.active.index.floor(offset)),
+            None => self.place_in_active(self.active.index.floor(offset), max),
         }))
     }
 
@@ -70,7 +80,7 @@ impl Log {
             .filter(|segment| segment.newest >= timestamp);
         let mut places: Vec<_> = closed.map(|segment| self.place_in(segment)).collect();
         if self.active.index.newest() >= timestamp {
-            places.push(self.place_in_active(self.active.index.floor_by_time(timestamp)));
+            places.push(self.place_in_active(self.active.index.floor_by_time(timestamp), 0));
         }
         places
     }
@@ -94,15 +104,25 @@ impl Log {
             from: From::Saved(segment.clone()),
             // It is synced, like all that are closed; compacted since, it may be of any size.
             limit: segment.size,
+            end_offset: segment.next_offset,
+            segment: segment.base,
+            holes: self.border.holes_at(segment.base),
             start_offset: self.start_offset,
         }
     }
 
-    fn place_in_active(&self, from: u32) -> Place {
+    fn place_in_active(&self, first: Spot, max: usize) -> Place {
+        let most = u64::from(first.position).saturating_add(max as u64);
         Place {
             file: self.active.file.clone(),
-            from: From::Position(from),
+            from: From::Position {
+                first,
+                near_last: self.active.index.floor_by_position(most),
+            },
             limit: self.synced_in_active(),
+            end_offset: self.synced.offset,
+            segment: self.active.base,
+            holes: Holes::Refused,
             start_offset: self.start_offset,
         }
     }
@@ -121,71 +141,109 @@ impl Place {
     /// Whether reading here is unlikely to wait for the disk.
     pub(crate) fn is_recent(&self) -> bool {
         match &self.from {
-            From::Position(position) => self.limit.saturating_sub(u64::from(*position)) <= RECENT,
+            From::Position { first, .. } => {
+                self.limit.saturating_sub(u64::from(first.position)) <= RECENT
+            }
             From::Saved(_) => false,
         }
     }
 
     /// Whole batches from the one that holds `offset` on, up to `max` bytes. With `at_least_one`,
     /// the first batch is given even if it is larger.
-    pub(crate) fn read(&self, offset: i64, max: usize, at_least_one: bool) -> io::Result<Bytes> {
-        let mut position = match &self.from {
-            From::Position(position) => u64::from(*position),
-            From::Saved(segment) => u64::from(segment.floor(offset)?),
+    pub(crate) fn find(
+        &self,
+        offset: i64,
+        max: usize,
+        at_least_one: bool,
+    ) -> Result<Option<Part>, ReadError> {
+        let from = match &self.from {
+            From::Position { first, .. } => *first,
+            From::Saved(segment) => segment.floor(offset)?,
         };
-        let mut wanted = max.saturating_add(LEAD);
-        loop {
-            let mut bytes = self.fill(position, wanted)?;
-            let mut skipped = 0;
-            let first = loop {
-                let Some(header) = Header::parse(&bytes[skipped..]) else {
-                    break None;
-                };
-                if header.next_offset() > offset {
-                    break Some(header);
+        let mut walk = self.walk(from).in_steps_of(LEAD);
+        let mut next_offset = from.offset;
+        let (position, first) = loop {
+            match walk.next()? {
+                Some((position, header)) if header.next_offset() > offset => {
+                    break (position, header);
                 }
-                skipped += header.size;
-                if skipped >= bytes.len() {
-                    break None;
-                }
-            };
-            let Some(first) = first else {
-                // Every batch seen is before the wanted one; go on behind them.
-                if skipped == 0 || position + skipped as u64 + HEADER as u64 > self.limit {
-                    return Ok(Bytes::new());
-                }
-                position += skipped as u64;
-                continue;
-            };
-            if first.size > max && !at_least_one {
-                return Ok(Bytes::new());
+                Some((_, header)) => next_offset = header.next_offset(),
+                // The log says that the offset is here.
+                None => return Err(walk.damaged()),
             }
-            if first.size > bytes.len() - skipped {
-                if position + (skipped + first.size) as u64 > self.limit {
-                    return Ok(Bytes::new());
-                }
-                position += skipped as u64;
-                wanted = first.size.max(max);
-                continue;
+        };
+        if first.size > max && !at_least_one {
+            return Ok(None);
+        }
+        let behind_first = position + first.size as u64;
+        let (end, until) = self.last_end(behind_first, position.saturating_add(max as u64))?;
+        Ok(Some(Part {
+            file: self.file.clone(),
+            segment: self.segment,
+            position,
+            size: (end - position) as usize,
+            order: Order {
+                next_offset,
+                holes: self.holes,
+            },
+            until,
+        }))
+    }
+
+    fn walk(&self, from: Spot) -> OrderedWalk<'_> {
+        OrderedWalk::new(&*self.file, self.segment, from, self.limit, self.holes)
+    }
+
+    /// Where the last batch ends that ends before `most`, if that is behind `end`; and the offset
+    /// that follows there, unless no batch does.
+    fn last_end(&self, mut end: u64, most: u64) -> io::Result<(u64, Option<i64>)> {
+        if most >= self.limit || end >= self.limit {
+            return Ok((self.limit, Some(self.end_offset)));
+        }
+        let near = match &self.from {
+            From::Position { near_last, .. } => *near_last,
+            From::Saved(segment) => segment.floor_by_position(most)?,
+        };
+        if (end..=most).contains(&u64::from(near.position)) {
+            end = u64::from(near.position);
+        }
+        // What comes here is looked at when it was read; what follows it, when that is.
+        let mut walk = Walk::new(&*self.file, end, self.limit).in_steps_of(LEAD);
+        while let Some((position, header)) = walk.next()? {
+            let behind = position + header.size as u64;
+            if behind > most {
+                return Ok((end, Some(header.base_offset)));
             }
-            let _ = bytes.split_to(skipped);
-            bytes.truncate(whole_batches(&bytes, max.max(first.size)));
-            return Ok(bytes.freeze());
+            end = behind;
+        }
+        Ok((end, None))
+    }
+
+    /// The bytes of what [`Place::find`] finds, up to any damage behind its first batch.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        max: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, ReadError> {
+        match self.find(offset, max, at_least_one)? {
+            Some(part) => Ok(part.to_vec()?.into()),
+            None => Ok(Bytes::new()),
         }
     }
 
     /// The first record here that is not older than `timestamp`.
-    pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
-        let position = match &self.from {
-            From::Position(position) => u64::from(*position),
-            From::Saved(segment) => u64::from(segment.floor_by_time(timestamp)?),
+    pub(crate) fn find_time(&self, timestamp: i64) -> Result<Option<Found>, ReadError> {
+        let from = match &self.from {
+            From::Position { first, .. } => *first,
+            From::Saved(segment) => segment.floor_by_time(timestamp)?,
         };
-        let mut walk = Walk::new(&*self.file, position, self.limit);
+        let mut walk = self.walk(from);
         while let Some((position, header)) = walk.next()? {
             if header.max_timestamp < timestamp || header.next_offset() <= self.start_offset {
                 continue;
             }
-            let batch = self.fill(position, header.size)?;
+            let batch = self.batch(position, header.size)?;
             for record in Sketches::new(&header, &batch)? {
                 let record = record?;
                 if record.offset >= self.start_offset && record.timestamp >= timestamp {
@@ -200,15 +258,15 @@ impl Place {
     }
 
     /// The largest timestamp of all records here.
-    pub(crate) fn newest(&self) -> io::Result<Option<i64>> {
+    pub(crate) fn newest(&self) -> Result<Option<i64>, ReadError> {
         let mut newest = None;
-        let mut walk = Walk::new(&*self.file, 0, self.limit);
+        let mut walk = self.walk(Spot::beginning(self.segment));
         while let Some((position, header)) = walk.next()? {
             let may_be_newer = newest.is_none_or(|newest| header.max_timestamp > newest);
             if !may_be_newer || header.records == 0 || header.next_offset() <= self.start_offset {
                 continue;
             }
-            let batch = self.fill(position, header.size)?;
+            let batch = self.batch(position, header.size)?;
             for record in Sketches::new(&header, &batch)? {
                 let record = record?;
                 if record.offset >= self.start_offset {
@@ -219,24 +277,7 @@ impl Place {
         Ok(newest)
     }
 
-    fn fill(&self, position: u64, wanted: usize) -> io::Result<BytesMut> {
-        let size = self.limit.saturating_sub(position).min(wanted as u64) as usize;
-        let mut bytes = BytesMut::zeroed(size);
-        let read = self.file.read_at(&mut bytes, position)?;
-        bytes.truncate(read);
-        Ok(bytes)
+    fn batch(&self, position: u64, size: usize) -> io::Result<Vec<u8>> {
+        Extent::new(self.file.clone(), position, size).to_vec()
     }
-}
-
-/// How many bytes of `bytes` are whole batches, at most `max`.
-fn whole_batches(bytes: &[u8], max: usize) -> usize {
-    let mut end = 0;
-    while let Some(header) = Header::parse(&bytes[end..]) {
-        let next = end + header.size;
-        if next > bytes.len() || next > max {
-            break;
-        }
-        end = next;
-    }
-    end
 }

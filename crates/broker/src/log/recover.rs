@@ -16,12 +16,16 @@ use std::sync::Arc;
 use super::cleaner::{self, Border};
 use super::index::{Index, Summary};
 use super::producers::Producers;
-use super::scan::{Holes, scan, sound_batch_after};
+use super::scan::{Holes, scan};
+use super::search::sound_batch;
 use super::walk::{Batches, next_sound};
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, Mode};
 use crate::guard::{self, Guard};
+
+/// Farther than that no two batches of a segment are apart.
+pub(crate) const FARTHEST: i64 = u32::MAX as i64;
 
 /// Opens the log in `folder`, or begins one in an empty folder. `clean` says that the broker was
 /// stopped in order, so that the last segment need not be read again.
@@ -41,7 +45,11 @@ pub(crate) fn open(
     let Some((last, full)) = bases.split_last() else {
         if let Some(mark) = mark {
             let path = segment_path(folder, mark.synced.segment);
-            return Err(Error::corrupt(&path, 0, "the segment is missing"));
+            return Err(Error::corrupt(
+                &path,
+                0,
+                "the segment is missing, and the log was synced up to it",
+            ));
         }
         let active = Active::create(&**disk, folder, 0)?;
         sync_names(&**disk, folder)?;
@@ -80,7 +88,11 @@ pub(crate) fn open(
     };
     if let Some(mark) = mark.filter(|mark| mark.synced.segment > *last) {
         let path = segment_path(folder, mark.synced.segment);
-        return Err(Error::corrupt(&path, 0, "the segment is missing"));
+        return Err(Error::corrupt(
+            &path,
+            0,
+            "the segment is missing, and the log was synced up to it",
+        ));
     }
     let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
     let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
@@ -142,8 +154,10 @@ fn assemble(
 fn refuse_gap(folder: &Path, expected: Option<i64>, base: i64) -> Result<(), Error> {
     match expected {
         Some(expected) if expected != base => {
-            let what =
-                format!("it begins at offset {base}, the segment before it ends at {expected}");
+            let what = format!(
+                "it begins at offset {base}, the segment before it ends at {expected}: records are \
+                 missing between the two, or this file is not of this log"
+            );
             Err(Error::corrupt(&segment_path(folder, base), 0, what))
         }
         _ => Ok(()),
@@ -255,7 +269,9 @@ fn open_active(
         return Err(Error::corrupt(&path, end, what));
     }
     if let Some(bad) = scan.bad {
-        let follows = sound_batch_after(&*file, &path, bad, size, scan.next_offset)?;
+        let near = scan.next_offset..scan.next_offset.saturating_add(FARTHEST);
+        let follows =
+            sound_batch(&*file, bad + 1..size, &near).map_err(Error::io("read", &path))?;
         if let Some(sound) = follows.filter(|_| guard::holds(Guard::SoundBatchesFollow)) {
             let what = format!("a damaged batch, but a sound one follows at byte {sound}");
             return Err(Error::corrupt(&path, bad, what));

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::index::Index;
 use super::walk::Batches;
 use crate::Error;
-use crate::batch::{self, HEADER, Header};
+use crate::batch;
 use crate::file::DiskFile;
 
 /// What a segment was found to hold.
@@ -21,6 +21,13 @@ pub(super) struct Scan {
 pub(super) enum Holes {
     Allowed,
     Refused,
+}
+
+impl Holes {
+    /// Whether a batch may begin at `offset` behind one that ends before `expected`.
+    pub(super) fn fit(self, expected: i64, offset: i64) -> bool {
+        offset == expected || self == Holes::Allowed && offset > expected
+    }
 }
 
 /// Reads the segment of `size` bytes that begins at the offset `base`.
@@ -42,8 +49,7 @@ pub(super) fn scan(
         let Some((header, batch)) = batches.next().map_err(Error::io("read", path))? else {
             break;
         };
-        let in_place = header.base_offset == scan.next_offset
-            || holes == Holes::Allowed && header.base_offset > scan.next_offset;
+        let in_place = holes.fit(scan.next_offset, header.base_offset);
         if !in_place || !batch::sum_is_right(batch) {
             scan.bad = Some(position);
             return Ok(scan);
@@ -53,29 +59,4 @@ pub(super) fn scan(
     }
     scan.bad = Some(batches.position()).filter(|end| *end < size);
     Ok(scan)
-}
-
-/// Looks for a whole batch behind a bad one, byte by byte.
-pub(super) fn sound_batch_after(
-    file: &dyn DiskFile,
-    path: &Path,
-    bad: u64,
-    size: u64,
-    expected: i64,
-) -> Result<Option<u64>, Error> {
-    let mut tail = vec![0; (size - bad) as usize];
-    let read = file
-        .read_at(&mut tail, bad)
-        .map_err(Error::io("read", path))?;
-    tail.truncate(read);
-    let found = (1..=tail.len().saturating_sub(HEADER)).find(|at| {
-        let Some(header) = Header::parse(&tail[*at..]) else {
-            return false;
-        };
-        let near = (expected..expected + i64::from(u32::MAX)).contains(&header.base_offset);
-        near && tail
-            .get(*at..at + header.size)
-            .is_some_and(batch::sum_is_right)
-    });
-    Ok(found.map(|at| bad + at as u64))
 }

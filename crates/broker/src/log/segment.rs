@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::index::{Index, SavedIndex, Summary};
+use super::index::{Index, SavedIndex, Spot, Summary};
 use crate::Error;
 use crate::file::{self, Disk, DiskFile, Mode};
 
@@ -107,21 +107,26 @@ impl Closed {
     }
 
     /// Where to begin looking for an offset.
-    pub(super) fn floor(&self, offset: i64) -> io::Result<u32> {
+    pub(super) fn floor(&self, offset: i64) -> io::Result<Spot> {
         self.search(|index| index.floor(offset))
     }
 
     /// Where to begin looking for the first timestamp that is not before `timestamp`.
-    pub(super) fn floor_by_time(&self, timestamp: i64) -> io::Result<u32> {
+    pub(super) fn floor_by_time(&self, timestamp: i64) -> io::Result<Spot> {
         self.search(|index| index.floor_by_time(timestamp))
     }
 
+    /// Where some batch begins, not far before `position` or there.
+    pub(super) fn floor_by_position(&self, position: u64) -> io::Result<Spot> {
+        self.search(|index| index.floor_by_position(position))
+    }
+
     /// Readers that hold a segment whose files went away look for everything from its beginning.
-    fn search(&self, look: impl FnOnce(&SavedIndex) -> io::Result<u32>) -> io::Result<u32> {
+    fn search(&self, look: impl FnOnce(&SavedIndex) -> io::Result<Spot>) -> io::Result<Spot> {
         let index = SavedIndex::open(&*self.disk, &self.path.with_extension("index"), self.base);
         // Asked only when the index is open: it is renamed to or removed after this is set.
         if self.nameless.load(Ordering::SeqCst) {
-            return Ok(0);
+            return Ok(Spot::beginning(self.base));
         }
         look(&index?)
     }

@@ -3,6 +3,7 @@
 mod full_disk;
 mod retention;
 mod rolls;
+mod rot;
 mod times;
 
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ fn start_of(partition: &Partition) -> i64 {
 fn offsets(partition: &Partition) -> Vec<i64> {
     let mut offset = partition.log().start_offset();
     let mut seen = Vec::new();
-    while let Some(place) = partition.log().locate(offset).unwrap() {
+    while let Some(place) = partition.log().locate(offset, 300).unwrap() {
         let bytes = place.read(offset, 300, true).unwrap();
         let mut rest = &bytes[..];
         assert!(!rest.is_empty());
@@ -109,7 +110,7 @@ fn nothing_unsynced_is_shown_and_nothing_synced_is_lost() {
         offsets(&partition),
         (0..30).map(|i| i * 2).collect::<Vec<_>>()
     );
-    assert!(partition.log().locate(61).is_err());
+    assert!(partition.log().locate(61, 1).is_err());
 
     let again = open(&disk.after_power_loss(0)).unwrap();
     assert_eq!(offsets(&again), (0..30).map(|i| i * 2).collect::<Vec<_>>());
@@ -321,7 +322,7 @@ fn retention_by_time_and_size_and_deletion_survive_a_power_loss() {
     let start = partition.log().start_offset();
     let again = open(&disk.after_power_loss(0)).unwrap();
     assert_eq!((start_of(&again), end(&again)), (start, 200));
-    assert!(again.log().locate(start - 1).is_err());
+    assert!(again.log().locate(start - 1, 1).is_err());
 
     assert_eq!(partition.delete_before(start + 3).unwrap(), start + 3);
     assert_eq!(
@@ -356,7 +357,7 @@ fn a_read_gives_whole_batches_and_at_least_one_if_asked() {
     partition.sync().unwrap();
     let batch = partition.log().end().position as usize / 5;
     let read = |offset, max, at_least_one| {
-        let place = partition.log().locate(offset).unwrap().unwrap();
+        let place = partition.log().locate(offset, max).unwrap().unwrap();
         place.read(offset, max, at_least_one).unwrap().len()
     };
     assert_eq!(read(0, batch * 3 + 5, false), batch * 3);

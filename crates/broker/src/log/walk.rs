@@ -16,6 +16,7 @@ pub(crate) struct Walk<'a> {
     file: &'a dyn DiskFile,
     position: u64,
     limit: u64,
+    step: usize,
     chunk: Vec<u8>,
     chunk_at: u64,
 }
@@ -27,9 +28,16 @@ impl<'a> Walk<'a> {
             file,
             position,
             limit,
+            step: HEADERS_CHUNK,
             chunk: Vec::new(),
             chunk_at: 0,
         }
+    }
+
+    /// For a walk that ends soon: reads no more than so many bytes at once.
+    pub(crate) fn in_steps_of(mut self, bytes: usize) -> Self {
+        self.step = bytes;
+        self
     }
 
     /// The next batch and where it begins; `None` at the limit, or where no batch is.
@@ -40,7 +48,7 @@ impl<'a> Walk<'a> {
         let inside = self.position >= self.chunk_at
             && self.position + HEADER as u64 <= self.chunk_at + self.chunk.len() as u64;
         if !inside {
-            let wanted = (self.limit - self.position).min(HEADERS_CHUNK as u64) as usize;
+            let wanted = (self.limit - self.position).min(self.step as u64) as usize;
             self.chunk.resize(wanted, 0);
             let read = self.file.read_at(&mut self.chunk, self.position)?;
             self.chunk.truncate(read);

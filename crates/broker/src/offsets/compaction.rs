@@ -67,7 +67,10 @@ pub(super) fn repeat(
             if *is_named {
                 return Err(error);
             }
-            tracing::warn!(%error, "a smaller log of committed offsets is given up");
+            tracing::warn!(
+                error = error.with_sources(),
+                "a smaller log of committed offsets is given up"
+            );
             log.set_deleted(true);
             *successor = None;
             Ok(())
@@ -97,7 +100,7 @@ impl Offsets {
         match self.succeed(&editions, edition, now_ms) {
             Ok(Some(log)) => {
                 if let Err(error) = editions.remove(edition - 1) {
-                    tracing::warn!(%error, "the next start removes it");
+                    tracing::warn!(error = error.with_sources(), "the next start removes it");
                 }
                 Ok(Some(log))
             }

@@ -23,6 +23,9 @@ const SETTINGS: LogSettings = LogSettings {
     compaction: None,
     append_time: false,
 };
+/// Bytes that are read at once.
+const AT_ONCE: usize = 1 << 20;
+
 pub(super) struct Editions<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) folder: &'a Path,
@@ -134,10 +137,12 @@ pub(super) fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Erro
     let folder = log.folder();
     let io = |error| Error::io("read", &folder)(error);
     loop {
-        let Ok(Some(place)) = log.log().locate(offset) else {
+        let Ok(Some(place)) = log.log().locate(offset, AT_ONCE) else {
             return Ok(by_key);
         };
-        let bytes = place.read(offset, 1 << 20, true).map_err(io)?;
+        let bytes = place
+            .read(offset, AT_ONCE, true)
+            .map_err(|error| io(error.into()))?;
         let mut rest = &bytes[..];
         if rest.is_empty() {
             return Err(Error::corrupt(

@@ -271,26 +271,35 @@ async fn a_foreign_or_missing_segment_costs_its_offsets() {
 
 /// Its name is believed nowhere: offsets up to it would be lost for good.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_named_far_beyond_the_log_is_refused_by_name() {
-    for far in ["05000000000000000000.log", "09223372036854775800.log"] {
+async fn a_file_that_only_has_a_segments_name_is_set_aside_and_burns_no_offset() {
+    for (name, bytes) in [
+        ("00000000000000001000.log", &b"x\n"[..]),
+        ("00000000000000001000.log", b""),
+        ("05000000000000000000.log", b"x\n"),
+        ("09223372036854775800.log", b"x\n"),
+        ("00000000000000000017.log", b"GIF89a"),
+    ] {
         let folder = log().await;
+        let all = batches(folder.path());
         let last = partition(folder.path()).segments.pop().unwrap();
-        let stray = last.path.with_file_name(far);
-        fs::write(&stray, b"x\n").unwrap();
-        let log = folder.path().join("log");
-        let inspector = Inspector::open(&log).unwrap();
-        let topics = inspector.topics().unwrap();
-        let told = inspector.partition(&topics[0].partitions[0], |_| true);
-        drop(inspector);
-        for error in [told.unwrap_err(), Repair::plan(&log).unwrap_err()] {
-            let error = error.to_string();
-            assert!(
-                error.contains(far) && error.contains("move it out"),
-                "{error}"
-            );
-        }
-        fs::remove_file(&stray).unwrap();
-        assert_eq!(partition(folder.path()).findings, []);
+        let stray = last.path.with_file_name(name);
+        assert!(!stray.exists());
+        fs::write(&stray, bytes).unwrap();
+        let refused = Broker::open(config(folder.path())).await.unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
+
+        let facts = partition(folder.path());
+        let [damage] = damages(&facts)[..] else {
+            panic!("{name}: {:?}", facts.findings);
+        };
+        assert_eq!((&damage.path, damage.is_stray), (&stray, true));
+        assert_eq!(facts.end_offset, RECORDS);
+        assert_eq!(batches(folder.path()), all);
+        let folder = repaired(folder, &[]).await;
+        let below = stray.strip_prefix(folder.path().join("log")).unwrap();
+        let kept = folder.path().join("log/cut").join(below);
+        let kept = kept.join(format!("0-{}", bytes.len()));
+        assert_eq!(fs::read(kept).unwrap_or_default(), bytes);
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum BrokerCommand {
     /// Show what is in the folder of an embedded log that is stopped; changes nothing,
     /// and is 1 when something is damaged
     Inspect(inspect::Inspect),
-    /// Make a damaged folder one that opens: says what would be cut, and asks
+    /// Make a damaged folder one that opens: says what it would do, and asks
     Repair(repair::Repair),
 }
 
@@ -55,6 +55,7 @@ fn finding(finding: &Finding) -> Value {
         "firstLostOffset": finding.lost.start,
         "lostOffsets": finding.lost.end - finding.lost.start,
         "acknowledged": finding.acknowledged,
+        "stray": finding.is_stray,
         "what": finding.what,
     })
 }

@@ -6,6 +6,7 @@
 
 mod counting;
 mod lost;
+mod redrive;
 mod refusals;
 mod street;
 mod telling;

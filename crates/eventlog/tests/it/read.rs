@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use compline_event::{Offset, Partition, Topic};
-use compline_eventlog::{ConsumerConfig, LogError, ReadError};
+use compline_eventlog::{ConsumerConfig, Log, LogError, ReadError};
+use futures_util::future::join_all;
 use time::OffsetDateTime;
 
 use crate::{
@@ -115,6 +116,7 @@ async fn a_damaged_batch_ends_the_reading_there_and_nothing_behind_it_comes() {
         assert!(!error.is_transient(), "{error}");
         let said = error.to_string();
         assert!(said.contains("ad/1@3 is damaged"), "{said}");
+        assert!(said.ends_with("does not have its checksum"), "{said}");
         assert!(said.contains("docs/operations.md"), "{said}");
     }
     let mut replay = street.log.replay(AD, P, Offset(1), Offset(9)).unwrap();
@@ -190,19 +192,56 @@ async fn a_batch_has_bounds_and_a_cancelled_one_loses_nothing() {
     assert!(found == (0..2_000).collect::<Vec<_>>());
 }
 
-/// A reader that was just opened is sent elsewhere before it has read anything, while
-/// its first records are on their way, or after they have come.
+/// The whole topic's readers are sent elsewhere again and again, each at moments of
+/// its own: before they have read anything, while the first records are on their way,
+/// after those have come, and in the middle of reading.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seek_at_any_moment_is_followed() {
     let street = Street::open().await;
-    street.fill(P, 0..200).await;
-    let config = ConsumerConfig::default();
-    let (group, _) = assigned(&street.log, "g", config).await;
-    for round in 0..200_u64 {
-        let mut reader = group.start(AD, P, Offset(0)).unwrap();
-        tokio::time::sleep(Duration::from_micros(700 * (round % 100))).await;
-        reader.seek(Offset(0)).unwrap();
-        let batch = soon(reader.next_batch(5, 1 << 20)).await.unwrap();
-        assert_eq!(offsets(&batch), [0, 1, 2, 3, 4], "round {round}");
+    for partition in Log::partitions(AD) {
+        street.fill(partition, 0..200).await;
+    }
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    let wander = async |partition: Partition| {
+        for round in 0..40_i64 {
+            let mut reader = group.start(AD, partition, Offset(0)).unwrap();
+            if round % 2 == 1 {
+                let read = soon(reader.next_batch(7, 1 << 20)).await.unwrap();
+                assert_eq!(offsets(&read)[0], 0, "{partition} round {round}");
+            }
+            let ms = (round * (3 + i64::from(partition.0))) % 70;
+            tokio::time::sleep(Duration::from_millis(ms as u64)).await;
+            let to = round * 37 % 190;
+            reader.seek(Offset(to)).unwrap();
+            let found = soon(reader.next_batch(5, 1 << 20)).await.unwrap();
+            let expected: Vec<_> = (to..).take(found.len()).collect();
+            assert_eq!(offsets(&found), expected, "{partition} round {round}");
+        }
+    };
+    join_all(Log::partitions(AD).map(wander)).await;
+}
+
+/// The client of a group has heard nothing of its topics when it is asked to read one
+/// for the first time. librdkafka has another entry for each partition after the seek.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_before_the_topic_is_known_is_followed() {
+    let street = Street::open().await;
+    for partition in Log::partitions(AD) {
+        street.fill(partition, 0..200).await;
+    }
+    for client in 0..10 {
+        let group = format!("g{client}");
+        let (group, _) = assigned(&street.log, &group, ConsumerConfig::default()).await;
+        let sent = |partition| {
+            let mut reader = group.start(AD, partition, Offset(0)).unwrap();
+            reader.seek(Offset(50)).unwrap();
+            reader.seek(Offset(100)).unwrap();
+            reader
+        };
+        let readers: Vec<_> = Log::partitions(AD).map(sent).collect();
+        for mut reader in readers {
+            let found = soon(reader.next_batch(999, 1 << 20)).await.unwrap();
+            assert_eq!(offsets(&found)[0], 100, "{reader:?} of client {client}");
+        }
     }
 }

@@ -52,6 +52,7 @@ pub(super) async fn dispatch<F: Fold>(
     let mut start = Start::at(Instant::now());
     loop {
         let beside = running.len();
+        cut.at_once = tempo.at_once(most.at_once);
         tokio::select! {
             next = queued.recv() => match next {
                 Some(next) => waiting.push_back(next),

@@ -59,3 +59,40 @@ async fn a_damaged_batch_stops_its_partition_and_parks_nothing() {
     running.stop().await;
     assert_eq!(street.rows().await["ad1"], (3, "A B C ".to_owned()));
 }
+
+/// Nothing comes behind it, so a reader that only waits would wait for ever, and say nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_was_applied_last_and_cut_out_is_missed() {
+    let mut street = Street::open().await;
+    street.tell("ad1", "A", None).await;
+    street.tell("ad1", "B", None).await;
+    let running = street.start(100);
+    street.reached(2).await;
+    running.stop().await;
+    street.broker.stop().await;
+    let segment = &segments(&street)[0];
+    let mut bytes = fs::read(segment).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(segment, &bytes).unwrap();
+    street.broker.repair();
+    street.broker.start().await;
+
+    let running = street.start(100);
+    let reason = running.stopped().await;
+    assert!(reason.contains("ad/0@1"), "{reason}");
+    assert!(reason.contains("cut out of the log"), "{reason}");
+    running.stop().await;
+
+    // As docs/operations.md has it.
+    sqlx::query(
+        "UPDATE compline.checkpoint SET last_event_id = NULL WHERE topic = 'ad' AND partition = 0",
+    )
+    .execute(&mut street.conn().await)
+    .await
+    .unwrap();
+    street.tell("ad1", "C", None).await;
+    let running = street.start(100);
+    street.reached(3).await;
+    running.stop().await;
+    assert_eq!(street.rows().await["ad1"], (3, "A B C ".to_owned()));
+}

@@ -1,6 +1,8 @@
-//! Compaction against a plain model, and interrupted at each call to the disk.
+//! Compaction against a plain model, and what others see of it.
 
-use std::cell::Cell;
+mod due;
+mod interrupted;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +96,7 @@ fn read(partition: &Partition) -> BTreeMap<i64, Written> {
     let mut seen = BTreeMap::new();
     let mut offset = partition.log().start_offset();
     loop {
-        let place = partition.log().locate(offset).unwrap();
+        let place = partition.log().locate(offset, 1).unwrap();
         let Some(place) = place else { return seen };
         let bytes = place.read(offset, 1, true).unwrap();
         let header = Header::parse(&bytes).unwrap();
@@ -130,19 +132,6 @@ fn model(log: &BTreeMap<i64, Written>, until: i64) -> BTreeMap<i64, Written> {
 
 fn active_base(partition: &Partition) -> i64 {
     partition.log().active.base
-}
-
-/// What is known of the files in the folder, without those that are not the log.
-fn kinds(disk: &SimDisk) -> Vec<String> {
-    let mut kinds: Vec<_> = disk
-        .list(&folder())
-        .unwrap()
-        .into_iter()
-        .filter_map(|name| Some(name.rsplit_once('.')?.1.to_owned()))
-        .collect();
-    kinds.sort();
-    kinds.dedup();
-    kinds
 }
 
 proptest! {
@@ -226,120 +215,6 @@ fn fill(partition: &Partition, batches: u32) {
 }
 
 #[test]
-fn a_pass_that_is_interrupted_anywhere_loses_nothing() {
-    let disk = new_disk();
-    let partition = open(&disk).unwrap();
-    fill(&partition, 40);
-    let before = read(&partition);
-    let until = active_base(&partition);
-    let after = model(&before, until);
-    drop(partition);
-    let mut seen_before = false;
-    for calls in 0.. {
-        let disk = disk.copy();
-        let partition = open(&disk).unwrap();
-        disk.stop_after(Some(calls));
-        let compacted = compact(&partition, 100, 0);
-        let stopped = disk.has_stopped();
-        disk.stop_after(None);
-        // Readers of the process that goes on, and of the next one.
-        let check = |partition: &Partition, what: &str| {
-            let read = read(partition);
-            let lost: Vec<_> = after.keys().filter(|at| !read.contains_key(at)).collect();
-            assert!(lost.is_empty(), "{what}, {calls} calls: {lost:?} are lost");
-            assert!(
-                read.iter()
-                    .all(|(at, record)| before.get(at) == Some(record))
-            );
-            read.len()
-        };
-        check(&partition, "at once");
-        for (what, again) in [
-            ("killed", disk.copy()),
-            ("power lost", disk.after_power_loss(0)),
-            ("power lost, some written", disk.after_power_loss(300)),
-        ] {
-            // It is interrupted again while it is opened.
-            for more in (0..).take_while(|_| what == "killed") {
-                let again = again.copy();
-                again.stop_after(Some(more));
-                let opened = open(&again);
-                if !again.has_stopped() {
-                    opened.unwrap();
-                    break;
-                }
-                again.stop_after(None);
-                let left = check(&open(&again.after_power_loss(0)).unwrap(), what);
-                seen_before |= left == before.len();
-            }
-            let again = open(&again).unwrap();
-            check(&again, what);
-            compact(&again, 100, 0).unwrap();
-            assert_eq!(read(&again), after, "{what}, {calls} calls");
-        }
-        if !stopped {
-            assert_eq!(compacted.unwrap(), Some(Pass::Done));
-            assert!(seen_before && calls > 20);
-            assert_eq!(kinds(&disk), ["index", "log", "producers"]);
-            return;
-        }
-        assert!(compacted.is_err());
-    }
-}
-
-#[test]
-fn a_full_disk_ends_a_pass_and_the_next_one_goes_on() {
-    let disk = new_disk();
-    let partition = open(&disk).unwrap();
-    fill(&partition, 60);
-    let before = read(&partition);
-    let after = model(&before, active_base(&partition));
-    for room in [0, 10, 200, 600] {
-        disk.fill_up_after(Some(room));
-        assert!(matches!(compact(&partition, 100, 0), Err(Error::Io { .. })));
-        assert!(read(&partition).len() > after.len());
-        assert!(!kinds(&disk).contains(&"cleaned".into()));
-    }
-    disk.fill_up_after(None);
-    compact(&partition, 100, 0).unwrap();
-    assert_eq!(read(&partition), after);
-}
-
-#[test]
-fn tombstones_stay_for_their_delay_after_the_pass_that_first_kept_them() {
-    let disk = new_disk();
-    let partition = open(&disk).unwrap();
-    let gone_keys = 100..105u8;
-    for value in [Some(1), None] {
-        for (key, codec) in gone_keys.clone().zip(CODECS) {
-            // Beside a record that stays.
-            let records = [(key, value), (key + 50, Some(1))];
-            append(&partition, &records, codec, Sender::default());
-        }
-    }
-    let tombstones = |partition: &Partition| {
-        let all = read(partition);
-        let of_gone = all.values().filter(|(key, _)| gone_keys.contains(key));
-        of_gone.filter(|(_, value)| value.is_none()).count()
-    };
-    fill(&partition, 40);
-    compact(&partition, 100, 1_000).unwrap();
-    assert_eq!(tombstones(&partition), 5);
-    // The clock of the delay goes on over passes and restarts.
-    for (now, left) in [(1_050, 5), (1_099, 5), (1_100, 0)] {
-        let disk = disk.after_power_loss(0);
-        let partition = open(&disk).unwrap();
-        fill(&partition, 30);
-        compact(&partition, 100, 1_020).unwrap();
-        fill(&partition, 30);
-        compact(&partition, 100, now).unwrap();
-        assert_eq!(tombstones(&partition), left, "at {now}");
-        let others = read(&partition);
-        assert_eq!(others.values().filter(|(key, _)| *key >= 150).count(), 5);
-    }
-}
-
-#[test]
 fn an_idempotent_producer_goes_on_after_compaction_without_its_snapshots() {
     let disk = new_disk();
     let partition = open(&disk).unwrap();
@@ -376,7 +251,7 @@ fn an_idempotent_producer_goes_on_after_compaction_without_its_snapshots() {
     // It is not the last batch any more.
     fill(&partition, 60);
     compact(&partition, 100, 0).unwrap();
-    let place = partition.log().locate(0).unwrap().unwrap();
+    let place = partition.log().locate(0, 1).unwrap().unwrap();
     let first = Header::parse(&place.read(0, 1, true).unwrap()).unwrap();
     assert!(first.next_offset() > offset + 1, "{first:?}");
 }
@@ -388,7 +263,7 @@ fn readers_of_a_segment_that_is_replaced_or_removed_go_on() {
     fill(&partition, 60);
     let all = read(&partition);
     let places: Vec<_> = (0..active_base(&partition))
-        .map(|offset| (offset, partition.log().locate(offset).unwrap().unwrap()))
+        .map(|offset| (offset, partition.log().locate(offset, 1).unwrap().unwrap()))
         .collect();
     let times = partition.log().locate_time(1_000);
     compact(&partition, 100, 0).unwrap();
@@ -412,79 +287,6 @@ fn readers_of_a_segment_that_is_replaced_or_removed_go_on() {
     partition.retain(&settings, 0).unwrap();
     assert!(read(&partition).is_empty());
     check();
-}
-
-#[test]
-fn a_pass_is_due_by_ratio_and_by_age_and_young_segments_stay() {
-    let disk = new_disk();
-    let partition = open(&disk).unwrap();
-    fill(&partition, 60);
-    let due = |compaction: Compaction, now: i64| {
-        let settings = LogSettings {
-            compaction: Some(compaction),
-            ..SETTINGS
-        };
-        let cleaning = partition.log().cleaning(&settings, now);
-        cleaning.is_some_and(|cleaning| cleaning.is_due(now).unwrap())
-    };
-    let never = Compaction {
-        min_cleanable_dirty_ratio: 1.0,
-        ..EAGER
-    };
-    assert!(due(EAGER, 0) && !due(never, i64::MAX));
-    // The records are stamped 1000.
-    let young = Compaction {
-        min_compaction_lag_ms: 500,
-        ..EAGER
-    };
-    assert!(!due(young, 1_499) && due(young, 1_500));
-    let old = Compaction {
-        max_compaction_lag_ms: 500,
-        ..never
-    };
-    assert!(!due(old, 1_500) && due(old, 1_501));
-
-    compact(&partition, 100, 0).unwrap();
-    assert!(!due(EAGER, 0) && !due(old, 1_501));
-    let half = Compaction {
-        min_cleanable_dirty_ratio: 0.5,
-        ..EAGER
-    };
-    let closed = || {
-        let log = partition.log();
-        log.bytes() - log.active.size
-    };
-    let clean = closed();
-    let fill_until_due = |compaction: Compaction| {
-        while !due(compaction, 0) {
-            fill(&partition, 1);
-        }
-        (closed() - clean) as f64 / clean as f64
-    };
-    let segment = SETTINGS.segment_bytes as f64 / clean as f64;
-    assert!((0.0..=segment).contains(&fill_until_due(EAGER)));
-    assert!((1.0..=1.0 + segment).contains(&fill_until_due(half)));
-}
-
-#[test]
-fn a_pass_asks_at_each_batch_whether_it_goes_on() {
-    let disk = new_disk();
-    let partition = open(&disk).unwrap();
-    for value in 0..40 {
-        let records = [(value % 3, Some(1))];
-        append(&partition, &records, Codec::None, Sender::default());
-    }
-    partition.roll_if_full(1 << 20, &SETTINGS, 0).unwrap();
-    let asked = Cell::new(0);
-    let goes_on = || {
-        asked.set(asked.get() + 1);
-        true
-    };
-    let cleaning = partition.log().cleaning(&SETTINGS, 0).unwrap();
-    let pass = cleaning.run(0, &goes_on, &|work| work(&mut partition.log()));
-    assert_eq!(pass.unwrap(), Pass::Done);
-    // For the map and for the rewrite.
-    assert!(asked.get() >= 2 * 40, "{asked:?}");
 }
 
 #[test]

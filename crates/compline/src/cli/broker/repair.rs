@@ -1,4 +1,4 @@
-//! `compline broker repair`: says, asks, cuts.
+//! `compline broker repair`: says, asks, mends.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
@@ -16,8 +16,8 @@ use crate::{output::Output, show};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What is sound stays, at the offset that it has. Bytes that make no sense are cut out and
-kept aside; offsets that are gone are taken up by empty batches, so that none is given
-again. Copy the folder away first: a backup or the volume's snapshot may have what is
+kept aside; so is a file that only has a segment's name, whole. Offsets that are gone are
+taken up by empty batches, so that none is given again. Copy the folder away first: a backup or the volume's snapshot may have what is
 gone here.")]
 pub(in crate::cli) struct Repair {
     /// A data folder, or the folder of a log
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Repair {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Where the bytes go that are cut out [default: cut/TIME in the log's folder]
+    /// Where the bytes go that are cut out or set aside [default: cut/TIME in the log's folder]
     #[arg(long, value_name = "DIR")]
     aside: Option<PathBuf>,
 }
@@ -75,7 +75,7 @@ impl Repair {
                 }
             }))?,
             false => out.line(format!(
-                "repaired: {} bytes are cut out and kept in {}; {} offsets are gone",
+                "repaired: {} bytes are out of the log and kept in {}; {} offsets are gone for good",
                 show::count(done.cut_bytes),
                 done.aside.display(),
                 show::count(done.lost_offsets)
@@ -93,7 +93,7 @@ fn asked() -> Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("nobody is there to be asked; nothing was changed (--yes does it unasked)");
     }
-    eprint!("Cut this out? Type yes: ");
+    eprint!("Copy the folder away first. Do this? Type yes: ");
     io::stderr().flush()?;
     let mut answer = String::new();
     input.read_line(&mut answer)?;
