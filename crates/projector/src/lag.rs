@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use crate::{
     metric,
     status::{Behind, PartitionState, Stand, Status},
+    tempo::Tempo,
 };
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -97,14 +98,14 @@ impl Meter {
     }
 
     /// Runs until it is dropped.
-    pub(crate) async fn run(mut self, is_live: bool) {
+    pub(crate) async fn run(mut self, tempo: Tempo) {
         metric::register(&self.labels());
         let (mut live, mut lag, mut parked) =
             (Shown::default(), Shown::default(), Shown::default());
-        let is_live = f64::from(u8::from(is_live));
-        live.show([((metric::LIVE, self.labels()), is_live)]);
         let mut next_count = Instant::now();
         loop {
+            let is_live = f64::from(u8::from(tempo.is_live()));
+            live.show([((metric::LIVE, self.labels()), is_live)]);
             match self.look(now_ms()).await {
                 Ok(values) => lag.show(values),
                 Err(error) => {

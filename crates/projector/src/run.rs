@@ -142,8 +142,8 @@ impl<F: Fold> Projector<F> {
             self.pool.clone(),
             self.status.clone(),
         );
-        let is_live = self.config.tempo.is_live();
-        let _measuring = AbortOnDropHandle::new(tokio::spawn(meter.run(is_live)));
+        let measuring = meter.run(self.config.tempo.clone());
+        let _measuring = AbortOnDropHandle::new(tokio::spawn(measuring));
         let mut owners = Owners {
             projector: &self,
             starter: Starter { requests },

@@ -88,6 +88,7 @@ impl Tempo {
         }
     }
 
+    /// Whether readers read what it writes.
     pub(crate) fn is_live(&self) -> bool {
         self.is_live.load(Ordering::Relaxed)
     }

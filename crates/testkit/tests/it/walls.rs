@@ -17,9 +17,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("eventlog", &["event"]),
     ("readmodel", &["event"]),
-    ("projector", &["event", "eventlog", "readmodel"]),
+    // Of runtime, the trace context.
+    ("projector", &["event", "eventlog", "readmodel", "runtime"]),
     // An engine's input side is the projector's loop.
-    ("engine", &["event", "eventlog", "readmodel", "projector"]),
+    (
+        "engine",
+        &["event", "eventlog", "readmodel", "projector", "runtime"],
+    ),
     ("ad", &["event", "engine", "readmodel"]),
     ("ingress", &["event", "eventlog", "runtime"]),
     ("ad-status", &["event", "readmodel"]),
