@@ -6,7 +6,9 @@ use std::{fmt, time::Duration};
 use anyhow::{Result, ensure};
 use compline_ad_status::AdStatus;
 use compline_eventlog::TopicSpec;
-use compline_readmodel::{Database, Generation, Projection as _, Steward, StewardError};
+use compline_readmodel::{
+    Database, Generation, Projection as _, Steward, StewardError, steward::Promotion,
+};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -61,8 +63,12 @@ impl Rebuild {
             retried(&database, async |database| {
                 let mut steward = Steward::take(database, AdStatus::NAME).await?;
                 // The answer of a try that failed may have been lost.
+                let promotion = Promotion {
+                    within: WITHIN,
+                    ..Promotion::default()
+                };
                 match other(&mut steward, |live, other| other > live).await? {
-                    Some(newer) => steward.promote(newer, &[], WITHIN).await.map(drop),
+                    Some(newer) => steward.promote(newer, &promotion).await.map(drop),
                     None => Ok(()),
                 }
             })
