@@ -211,22 +211,17 @@ impl Log {
 
     /// What to sync, `None` when all of it is.
     pub(crate) fn sync_job(&self) -> Result<Option<SyncJob>, Error> {
-        let job = self.sync_all()?;
-        Ok((job.end.offset != self.synced.offset).then_some(job))
-    }
-
-    /// What to sync, even if it counts as synced: in relaxed mode that says nothing.
-    pub(crate) fn sync_all(&self) -> Result<SyncJob, Error> {
         self.refuse_after_failed_sync()?;
-        Ok(SyncJob {
-            file: self.active.file.clone(),
-            path: self.active.path.clone(),
-            end: self.end(),
-        })
+        let (file, path, end) = (
+            self.active.file.clone(),
+            self.active.path.clone(),
+            self.end(),
+        );
+        Ok((end.offset != self.synced.offset).then_some(SyncJob { file, path, end }))
     }
 
-    /// Takes note of how a sync ended, before another one of the same file begins: of two at once,
-    /// the kernel tells only one that it failed.
+    /// Takes note of how a sync ended. One that succeeded means nothing when a roll's sync of the
+    /// same file failed meanwhile: of two, only one is told.
     pub(crate) fn end_sync(&mut self, job: SyncJob, synced: io::Result<()>) -> Result<(), Error> {
         if let Err(source) = synced {
             self.sync_failed |= guard::holds(Guard::FailedSyncIsFatal);
@@ -235,6 +230,7 @@ impl Log {
                 source,
             });
         }
+        self.refuse_after_failed_sync()?;
         self.set_synced(job.end);
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::file::Disk;
 use crate::guard::{self, Guard};
 use crate::log::{
     self, AppendError, Appended, Damage, Found, Log, LogSettings, MarkFile, Pass, ReadError,
-    SyncJob, segment_path,
+    segment_path,
 };
 use crate::stats::PartitionStats;
 use crate::{Error, SyncMode};
@@ -29,9 +29,6 @@ pub(crate) struct Partition {
     /// says never moves back.
     mark_turn: Mutex<u64>,
     watermark: watch::Sender<i64>,
-    /// Held while the file that is written is synced, until what came of it is noted: of two syncs
-    /// at once, the kernel tells only one that it failed.
-    syncing: Mutex<()>,
     /// Held while a full segment is closed.
     rolling: Mutex<()>,
     /// Held while segments are taken away or replaced.
@@ -70,7 +67,6 @@ impl Partition {
             log: Mutex::new(log),
             mark,
             mark_turn: Mutex::new(2),
-            syncing: Mutex::new(()),
             rolling: Mutex::new(()),
             cleaning: Mutex::new(()),
             uncleanable: AtomicBool::new(false),
@@ -137,32 +133,25 @@ impl Partition {
             }
             log.begin_roll()?
         };
-        let synced = self.sync_file(|log| log.sync_all().map(Some));
-        let next = synced.and_then(|_| roll.run());
-        self.log().end_roll(next)
+        let next = roll.run();
+        let mut log = self.log();
+        log.end_roll(&roll, next)?;
+        self.show(&log);
+        Ok(())
     }
 
     /// Syncs what was appended so far and shows it; waits for the disk.
     pub(crate) fn sync(&self) -> Result<bool, Error> {
-        if !self.sync_file(Log::sync_job)? {
-            return Ok(false);
-        }
-        self.write_mark()?;
-        Ok(true)
-    }
-
-    fn sync_file(
-        &self,
-        job: impl FnOnce(&Log) -> Result<Option<SyncJob>, Error>,
-    ) -> Result<bool, Error> {
-        let _syncing = self.syncing.lock().expect("nobody who syncs panics");
-        let Some(job) = job(&self.log())? else {
+        let Some(job) = self.log().sync_job()? else {
             return Ok(false);
         };
         let synced = job.file.sync();
-        let mut log = self.log();
-        log.end_sync(job, synced)?;
-        self.show(&log);
+        {
+            let mut log = self.log();
+            log.end_sync(job, synced)?;
+            self.show(&log);
+        }
+        self.write_mark()?;
         Ok(true)
     }
 
@@ -361,7 +350,6 @@ impl Partition {
     /// Syncs everything and leaves what makes the next open quick; waits for the disk.
     pub(crate) fn close(&self) -> Result<(), Error> {
         {
-            let _syncing = self.syncing.lock().expect("nobody who syncs panics");
             let mut log = self.log();
             log.close()?;
             self.show(&log);

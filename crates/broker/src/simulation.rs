@@ -22,7 +22,6 @@ mod answers;
 mod audit;
 mod clients;
 mod groups;
-mod meanwhile;
 mod model;
 mod net;
 mod plan;

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use super::{Active, Index, Log, Point, producers_path, recover};
 use crate::Error;
-use crate::file::{self, Disk};
+use crate::file::{self, Disk, DiskFile};
 
-/// The active segment as it is to be closed, once it is synced.
+/// The active segment as it is to be closed.
 #[derive(Debug)]
 pub(crate) struct Roll {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    file: Arc<dyn DiskFile>,
     path: PathBuf,
     index: Index,
     producers: Vec<u8>,
@@ -36,23 +37,31 @@ impl Log {
     }
 
     /// Goes on in the next segment, if there is one.
-    pub(crate) fn end_roll(&mut self, next: Result<Active, Error>) -> Result<(), Error> {
+    pub(crate) fn end_roll(
+        &mut self,
+        roll: &Roll,
+        next: Result<Active, Error>,
+    ) -> Result<(), Error> {
         self.is_rolling = false;
         self.sync_failed |= matches!(next, Err(Error::Sync { .. }));
-        let full = std::mem::replace(&mut self.active, next?);
+        let next = next?;
+        // Of two syncs of one file, only one is told that it failed.
+        self.refuse_after_failed_sync()?;
+        let full = std::mem::replace(&mut self.active, next);
         self.closed
             .push_back(Arc::new(full.close(self.disk.clone())));
+        self.set_synced(roll.end);
         Ok(())
     }
 
     /// Makes the next open quick. Everything is synced afterwards.
     pub(crate) fn close(&mut self) -> Result<(), Error> {
-        let job = self.sync_all()?;
-        let synced = job.file.sync();
-        self.end_sync(job, synced)?;
-        let saved = self.as_it_is()?.save();
+        let last = self.as_it_is()?;
+        let saved = last.save();
         self.sync_failed |= matches!(saved, Err(Error::Sync { .. }));
-        saved
+        saved?;
+        self.set_synced(last.end);
+        Ok(())
     }
 
     fn as_it_is(&self) -> Result<Roll, Error> {
@@ -60,6 +69,7 @@ impl Log {
         Ok(Roll {
             disk: self.disk.clone(),
             folder: self.folder.clone(),
+            file: self.active.file.clone(),
             path: self.active.path.clone(),
             index: self.active.index.clone(),
             producers: self.producers.encode(),
@@ -69,7 +79,7 @@ impl Log {
 }
 
 impl Roll {
-    /// Makes the index of what is closed durable, then the next segment; waits for the disk.
+    /// Makes what is closed durable, then the next segment; waits for the disk.
     ///
     /// # Errors
     /// [`Error::Sync`] when nobody knows what is on disk; with any other, the segment goes on.
@@ -81,6 +91,10 @@ impl Roll {
     }
 
     fn save(&self) -> Result<(), Error> {
+        self.file.sync().map_err(|source| Error::Sync {
+            path: self.path.clone(),
+            source,
+        })?;
         let index = self.path.with_extension("index");
         let Point {
             offset, position, ..

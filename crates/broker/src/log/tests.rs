@@ -1,6 +1,5 @@
 //! Recovery, roll and reads, on a disk that forgets.
 
-mod failed_syncs;
 mod full_disk;
 mod retention;
 mod rolls;
