@@ -3,7 +3,9 @@
 use compline_event::{EventId, Offset, Recorded};
 use compline_eventlog::Record;
 use compline_readmodel::{
-    Advance, Fault, Fence, Marks, Move, Place, checkpoint, classify, mark, park,
+    Advance, Fault, Fence, Marks, Move, Place, checkpoint, classify,
+    crash::{self, Guard},
+    mark, park,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -131,7 +133,9 @@ async fn attempt<F: Fold>(
     let mut tx = conn.begin().await?;
     match write(&mut tx, fold, batches, poison).await {
         Ok(counts) => {
+            crash::point("committing");
             tx.commit().await?;
+            crash::point("committed");
             for Batch { fence, records, .. } in batches {
                 (fence.next_offset, fence.last_event_id) = end_of(records);
             }
@@ -164,6 +168,8 @@ async fn write<F: Fold>(
     if checkpoint::advance(conn, &moves).await? == Advance::Lost {
         return Err(Failed::FenceLost);
     }
+    crash::point("fenced");
+    apart(conn, Guard::MarksWithCheckpoint).await?;
     let places: Vec<&Place> = batches.iter().map(|batch| &batch.fence.place).collect();
     let mut marks = match batches.iter().any(has_outputs) {
         true => mark::load(conn, &places).await?,
@@ -185,6 +191,7 @@ async fn write<F: Fold>(
         });
     }
     mark::store(conn, places.into_iter().zip(&marks)).await?;
+    apart(conn, Guard::RowsWithMarks).await?;
     if events.is_empty() {
         return Ok(counts);
     }
@@ -195,6 +202,7 @@ async fn write<F: Fold>(
         Err(error) => return Err(Failed::of(events, error)),
     };
     for event in &events {
+        crash::point("applying");
         fold.apply(&mut rows, event)
             .map_err(|error| Failed::Fold(Poison::from([(event.at.offset, error.reason)])))?;
     }
@@ -202,6 +210,14 @@ async fn write<F: Fold>(
         Ok(()) => Ok(counts),
         Err(error) => Err(Failed::of(events, error)),
     }
+}
+
+/// Where the guard is off, what was written so far is committed without the rest.
+async fn apart(conn: &mut PgConnection, guard: Guard) -> Result<(), sqlx::Error> {
+    if crash::is_off(guard) {
+        sqlx::raw_sql("COMMIT; BEGIN").execute(conn).await?;
+    }
+    Ok(())
 }
 
 fn has_outputs(batch: &Batch) -> bool {

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place, generation, hold};
+use compline_readmodel::{Fence, Place, crash, generation, hold};
 use rand::Rng as _;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -193,6 +193,7 @@ impl<F: Fold> Owner<F> {
                 records = reader.next_batch(self.limits.records, self.limits.bytes) => records,
             };
             let records = records.map_err(unreadable)?;
+            crash::point("polled");
             let (turn, mut records, failed) = self.gather(&mut reader, records).await?;
             if let Some(held_at) = fence.held_at {
                 records.retain(|record| record.at.offset < held_at);

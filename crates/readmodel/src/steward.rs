@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
 use crate::{
+    crash,
     generation::{
         self, Generation, GenerationError, Plan, SCHEMA, Standing, schema_name, standing,
     },
@@ -301,6 +302,7 @@ impl Steward {
         )
         .fetch_all(&mut *tx)
         .await?;
+        crash::point("promote-locked");
         loop {
             let behind = behind(&mut tx, &self.projection, live, to).await?;
             if behind == 0 {
@@ -341,7 +343,9 @@ impl Steward {
         .execute(&mut *tx)
         .await?;
         wake::notify_all(&mut tx).await?;
+        crash::point("promoting");
         tx.commit().await?;
+        crash::point("promoted");
         Ok(true)
     }
 }

@@ -23,16 +23,16 @@ use crate::{
     tally::{Tally, UNFOLDABLE},
 };
 
-const WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
-struct Projecting {
+pub(crate) struct Projecting {
     board: Board,
     stop: CancellationToken,
     task: JoinHandle<Result<(), GenerationsError>>,
 }
 
 impl Projecting {
-    async fn start(street: &Street) -> Self {
+    pub(crate) async fn start(street: &Street) -> Self {
         let mut projector = ProjectorConfig::new("", 0);
         projector.batch_records = 20;
         let config = GenerationsConfig {
@@ -49,25 +49,25 @@ impl Projecting {
         Self { board, stop, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
-async fn steward(street: &Street) -> Steward {
+pub(crate) async fn steward(street: &Street) -> Steward {
     let taken = Steward::take(street.postgres.database(), Tally::NAME).await;
     taken.unwrap()
 }
 
-async fn rebuild(street: &Street) -> Generation {
+pub(crate) async fn rebuild(street: &Street) -> Generation {
     let partitions_of = |topic: Topic| TopicSpec::of(topic).partitions;
     let made = steward(street).await.rebuild::<Tally>(partitions_of).await;
     made.unwrap()
 }
 
 /// Waits until generation after generation has this many records behind it.
-async fn applied(street: &Street, expected: &[i64]) {
+pub(crate) async fn applied(street: &Street, expected: &[i64]) {
     let deadline = tokio::time::Instant::now() + WITHIN;
     loop {
         let mut conn = street.conn().await;
@@ -89,7 +89,7 @@ async fn compare(street: &Street, candidate: Generation) -> Result<Comparison, C
     steward.compare(candidate, 10, WITHIN, &|_| {}).await
 }
 
-async fn tell(street: &Street, numbers: std::ops::Range<i32>) {
+pub(crate) async fn tell(street: &Street, numbers: std::ops::Range<i32>) {
     for number in numbers {
         street
             .tell(&format!("ad{}", number % 7), &number.to_string(), None)
@@ -97,7 +97,7 @@ async fn tell(street: &Street, numbers: std::ops::Range<i32>) {
     }
 }
 
-fn reader(street: &Street) -> Reader {
+pub(crate) fn reader(street: &Street) -> Reader {
     let database = street.postgres.database().clone();
     let wakes = Wakes::start(database.pool(Role::Query, SCHEMA, 1));
     Reader::new(Tally::NAME, database, wakes, 4)
@@ -105,7 +105,7 @@ fn reader(street: &Street) -> Reader {
 
 /// What one read sees: its generation, the events that its rows have counted, and
 /// the records behind its position. Rows and position of one generation agree.
-async fn read(reader: &Reader, want: &Want) -> (String, i64, i64) {
+pub(crate) async fn read(reader: &Reader, want: &Want) -> (String, i64, i64) {
     let mut snapshot = reader.snapshot(tenant(1), want).await.unwrap();
     let row =
         sqlx::query("SELECT current_schema()::text, coalesce(sum(events), 0)::bigint FROM tally")
