@@ -3,7 +3,9 @@
 use compline_event::{EventId, Offset, Recorded};
 use compline_eventlog::Record;
 use compline_readmodel::{
-    Advance, Fault, Fence, Marks, Move, Place, checkpoint, classify, mark, park,
+    Advance, Fault, Fence, Marks, Move, Place, checkpoint, classify,
+    crash::{self, Guard},
+    mark, park,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -133,7 +135,9 @@ async fn attempt<F: Fold>(
     let mut traced = Traced::default();
     match write(&mut tx, fold, batches, poison, &mut traced).await {
         Ok(counts) => {
+            crash::point("committing");
             tx.commit().await.inspect_err(|_| traced.rolled_back())?;
+            crash::point("committed");
             for Batch { fence, records, .. } in batches {
                 (fence.next_offset, fence.last_event_id) = end_of(records);
             }
@@ -168,6 +172,8 @@ async fn write<F: Fold>(
     if checkpoint::advance(conn, &moves).await? == Advance::Lost {
         return Err(Failed::FenceLost);
     }
+    crash::point("fenced");
+    apart(conn, Guard::MarksWithCheckpoint).await?;
     let places: Vec<&Place> = batches.iter().map(|batch| &batch.fence.place).collect();
     let mut marks = match batches.iter().any(has_outputs) {
         true => mark::load(conn, &places).await?,
@@ -189,6 +195,7 @@ async fn write<F: Fold>(
         });
     }
     mark::store(conn, places.into_iter().zip(&marks)).await?;
+    apart(conn, Guard::RowsWithMarks).await?;
     if events.is_empty() {
         return Ok(counts);
     }
@@ -200,6 +207,7 @@ async fn write<F: Fold>(
         Err(error) => return Err(Failed::of(events, error)),
     };
     for event in &events {
+        crash::point("applying");
         fold.apply(&mut rows, event)
             .map_err(|error| Failed::Fold(Poison::from([(event.at.offset, error.reason)])))?;
     }
@@ -207,6 +215,14 @@ async fn write<F: Fold>(
         Ok(()) => Ok(counts),
         Err(error) => Err(Failed::of(events, error)),
     }
+}
+
+/// Where the guard is off, what was written so far is committed without the rest.
+async fn apart(conn: &mut PgConnection, guard: Guard) -> Result<(), sqlx::Error> {
+    if crash::is_off(guard) {
+        sqlx::raw_sql("COMMIT; BEGIN").execute(conn).await?;
+    }
+    Ok(())
 }
 
 fn has_outputs(batch: &Batch) -> bool {

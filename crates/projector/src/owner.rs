@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place, generation, hold};
+use compline_readmodel::{Fence, Place, crash, generation, hold};
 use rand::Rng as _;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
@@ -198,6 +198,7 @@ impl<F: Fold> Owner<F> {
                 }
             };
             let records = records.map_err(unreadable)?;
+            crash::point("polled");
             if let Some(first) = records.first() {
                 let Place {
                     topic, partition, ..

@@ -11,7 +11,10 @@
 use compline_event::{EventId, Offset, Partition, Topic};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::generation::Generation;
+use crate::{
+    crash::{self, Guard},
+    generation::Generation,
+};
 
 /// Whose position, of which partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +150,15 @@ pub struct Move<'a> {
     pub last_event_id: Option<EventId>,
 }
 
+/// Where the checkpoint must be found: where its owner left it.
+async fn left_at(conn: &mut PgConnection, fence: &Fence) -> Result<Offset, sqlx::Error> {
+    if crash::is_off(Guard::NextOffset) {
+        let found = Fence::look(conn, &fence.place).await?;
+        return Ok(found.map_or(fence.next_offset, |found| found.next_offset));
+    }
+    Ok(fence.next_offset)
+}
+
 /// Moves checkpoints of one projection's generation, all or none of them, from
 /// where their fences stand. The first statement of a batch's READ COMMITTED
 /// transaction: until it ends nobody else moves them.
@@ -158,7 +170,7 @@ pub async fn advance(conn: &mut PgConnection, moves: &[Move<'_>]) -> Result<Adva
     for each in moves {
         to.push(each.to.0);
         ids.push(each.last_event_id.map(EventId::as_uuid));
-        from.push(each.fence.next_offset.0);
+        from.push(left_at(conn, each.fence).await?.0);
         epochs.push(each.fence.epoch.0);
     }
     let done = sqlx::query!(

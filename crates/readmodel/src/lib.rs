@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod compare;
+pub mod crash;
 pub mod fault;
 pub mod generation;
 pub mod hold;

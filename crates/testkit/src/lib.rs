@@ -11,6 +11,7 @@
 
 mod broker;
 mod compare;
+pub mod crash;
 mod dump;
 pub mod fuzz;
 pub mod law;

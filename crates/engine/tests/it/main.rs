@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod counting;
+mod crash;
 mod lost;
 mod redrive;
 mod refusals;

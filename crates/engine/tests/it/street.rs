@@ -9,7 +9,7 @@ use compline_event::{
     partition::partition_of,
 };
 use compline_eventlog::{Appender, AppenderConfig, Log, TopicSpec};
-use compline_readmodel::generation;
+use compline_readmodel::{Database, generation};
 use compline_testkit::{Postgres, TestBroker, log, postgres, tenant, verify};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -78,12 +78,7 @@ impl Street {
     }
 
     pub(crate) fn start(&self) -> Running {
-        let database = self.postgres.database().clone();
-        let config = EngineConfig {
-            batch_records: 7,
-            ..EngineConfig::default()
-        };
-        let runner = EngineRunner::new(Counting, self.log.clone(), database, &config);
+        let runner = runner(&self.log, self.postgres.database());
         let stop = CancellationToken::new();
         let task = tokio::spawn(runner.run(stop.clone()));
         Running { stop, task }
@@ -173,6 +168,14 @@ impl Street {
         }
         (statuses, told.repeats)
     }
+}
+
+pub(crate) fn runner(log: &Log, database: &Database) -> EngineRunner<Counting> {
+    let config = EngineConfig {
+        batch_records: 7,
+        ..EngineConfig::default()
+    };
+    EngineRunner::new(Counting, log.clone(), database.clone(), &config)
 }
 
 async fn empty_database() -> Postgres {

@@ -32,7 +32,7 @@ async fn owners_that_die_lose_and_double_nothing() {
     exactly_once(&street, told).await;
 }
 
-async fn exactly_once(street: &Street, told: i64) {
+pub(crate) async fn exactly_once(street: &Street, told: i64) {
     let rows = street.rows().await;
     let events: i64 = rows.values().map(|(events, _)| events).sum();
     assert_eq!(events, told);
@@ -83,7 +83,7 @@ async fn a_postgres_that_lost_its_tail_is_followed_back() {
             .await;
     }
     street.reached(50).await;
-    lose_tail(&street).await;
+    street.lose_all_rows().await;
     for number in 50..60 {
         street
             .tell(&format!("ad{}", number % 7), &number.to_string(), None)
@@ -105,20 +105,8 @@ async fn a_tail_that_is_lost_under_an_idle_owner_is_applied_again() {
             .await;
     }
     street.reached(50).await;
-    lose_tail(&street).await;
+    street.lose_all_rows().await;
     street.reached(50).await;
     running.stop().await;
     exactly_once(&street, 50).await;
-}
-
-/// Same epoch, earlier offset: as after a crash and a restart.
-async fn lose_tail(street: &Street) {
-    let lost = "WITH rows AS (DELETE FROM tally_g1.tally)
-                UPDATE compline.checkpoint SET next_offset = 0, last_event_id = NULL
-                WHERE topic = 'ad' AND partition = $1";
-    sqlx::query(lost)
-        .bind(PARTITION.0)
-        .execute(&mut street.conn().await)
-        .await
-        .unwrap();
 }

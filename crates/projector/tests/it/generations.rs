@@ -119,7 +119,7 @@ pub(crate) fn reader(street: &Street) -> Reader {
 
 /// What one read sees: its generation, the events that its rows have counted, and
 /// the records behind its position. Rows and position of one generation agree.
-async fn read(reader: &Reader, want: &Want) -> (String, i64, i64) {
+pub(crate) async fn read(reader: &Reader, want: &Want) -> (String, i64, i64) {
     let mut snapshot = reader.snapshot(tenant(1), want).await.unwrap();
     let row =
         sqlx::query("SELECT current_schema()::text, coalesce(sum(events), 0)::bigint FROM tally")

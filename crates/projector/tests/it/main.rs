@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod column;
+mod crash;
 mod damage;
 mod fence;
 mod foreign;

@@ -12,7 +12,7 @@ use compline_projector::{
     PartitionState, ProjectionFold, Projector, ProjectorConfig, ProjectorError, Status,
 };
 use compline_readmodel::{
-    Projection as _, Role,
+    Database, Projection as _, Role,
     generation::{self, Plan, schema_name},
 };
 use compline_testkit::{Postgres, TestBroker, log, postgres, tenant};
@@ -113,12 +113,7 @@ impl Street {
     }
 
     pub(crate) fn start(&self, batch_records: usize) -> Running {
-        let mut config = ProjectorConfig::new("tally", 1);
-        config.batch_records = batch_records;
-        let schema = schema_name(Tally::NAME, 1);
-        let pool = self.postgres.database().pool(Role::Projector, &schema, 8);
-        let fold = Arc::new(ProjectionFold::<Tally>::of(1));
-        let projector = Projector::new(fold, self.log.clone(), pool, config);
+        let projector = projector(&self.log, self.postgres.database(), batch_records);
         let status = projector.status();
         let stop = CancellationToken::new();
         let task = tokio::spawn(projector.run(stop.clone()));
@@ -134,6 +129,18 @@ impl Street {
         rows.iter()
             .map(|row| (row.get(0), (row.get(1), row.get(2))))
             .collect()
+    }
+
+    /// Same epoch, earlier offset: as after a crash and a restart.
+    pub(crate) async fn lose_all_rows(&self) {
+        let lost = "WITH rows AS (DELETE FROM tally_g1.tally)
+                    UPDATE compline.checkpoint SET next_offset = 0, last_event_id = NULL
+                    WHERE topic = 'ad' AND partition = $1";
+        sqlx::query(lost)
+            .bind(PARTITION.0)
+            .execute(&mut self.conn().await)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn conn(&self) -> PgConnection {
@@ -220,6 +227,19 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+pub(crate) fn projector(
+    log: &Log,
+    database: &Database,
+    batch_records: usize,
+) -> Projector<ProjectionFold<Tally>> {
+    let mut config = ProjectorConfig::new("tally", 1);
+    config.batch_records = batch_records;
+    let schema = schema_name(Tally::NAME, 1);
+    let pool = database.pool(Role::Projector, &schema, 8);
+    let fold = Arc::new(ProjectionFold::<Tally>::of(1));
+    Projector::new(fold, log.clone(), pool, config)
 }
 
 fn envelope(ad: &str, status: &str, number: Option<u64>) -> Envelope {

@@ -16,7 +16,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::{POLL, Steward, StewardError};
-use crate::{fault, generation::Generation, park::key_name, wake};
+use crate::{crash, fault, generation::Generation, park::key_name, wake};
 
 /// Longest that a promote keeps the live generation from being projected, below
 /// [`crate::pool::WRITER_IDLE_TIMEOUT`], so that no batch fails because of it.
@@ -147,6 +147,7 @@ impl Steward {
             }
             Err(error) => return Err(error.into()),
         }
+        crash::point("promote-locked");
         let until = Instant::now() + LONGEST_LOCK;
         let mut nearest = (i64::MAX, Instant::now());
         loop {
@@ -183,7 +184,9 @@ impl Steward {
         .execute(&mut *tx)
         .await?;
         wake::notify_all(&mut tx).await?;
+        crash::point("promoting");
         tx.commit().await?;
+        crash::point("promoted");
         Ok(true)
     }
 }
