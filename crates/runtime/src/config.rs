@@ -121,12 +121,19 @@ impl Layers {
         self,
         check: impl FnOnce(&T) -> Result<(), ConfigError>,
     ) -> Result<T, ConfigError> {
+        let file = self.file.as_ref().map(|path| path.display().to_string());
         let merged = self.merge()?;
         T::deserialize(de::Node(merged.clone()))
             .and_then(|settings| check(&settings).map(|()| settings))
             .map_err(|error| {
                 let origin = error.key().and_then(|key| origin(&merged, key));
-                error.at_origin(Some(origin.unwrap_or(DEFAULTS_ORIGIN)))
+                let otherwise = match (&error, &file) {
+                    // An empty table, in which nothing has an origin; the defaults have no key
+                    // that is unknown.
+                    (ConfigError::Unknown { .. }, Some(file)) => file,
+                    _ => DEFAULTS_ORIGIN,
+                };
+                error.at_origin(Some(origin.unwrap_or(otherwise)))
             })
     }
 

@@ -1,5 +1,7 @@
 //! Settings: the default file is whole, and what is wrong is named.
 
+mod damaged;
+
 use std::fs;
 
 use compline::config::Settings;

@@ -178,6 +178,10 @@ fn a_file_is_named_when_it_is_missing_or_broken() {
     let broken = error(layers(&[]).file(&file)).to_string();
     assert!(broken.contains("c.toml, line 3"), "{broken}");
     assert!(!broken.contains("hunter2"), "{broken}");
+    // An empty table, too, is of the file.
+    std::fs::write(&file, "[ingres]\n").unwrap();
+    let unknown = error(layers(&[]).file(&file)).to_string();
+    assert!(unknown.contains("c.toml"), "{unknown}");
 }
 
 #[test]
