@@ -19,6 +19,10 @@ use anyhow::{Context as _, Result};
 use compline_api::key::ApiKey;
 use compline_command::auth::operator_key;
 use compline_projector::{PartitionState, Status};
+use compline_readmodel::{
+    Role,
+    generation::{self, SCHEMA, schema_name},
+};
 use compline_runtime::Shutdown;
 use metrics_exporter_prometheus::PrometheusHandle;
 use time::OffsetDateTime;
@@ -49,6 +53,8 @@ pub struct Running {
     pub run_file: RunFile,
     pub postgres: PostgresFacts,
     pub own_key: OwnKey,
+    /// Where ads are read at this start; a promote changes it.
+    pub ads_schema: String,
     street: Street,
     process: Process,
     // Last, so that the folder is free only when everything has stopped.
@@ -124,6 +130,7 @@ pub async fn start(
     };
     let own_key = sample::ensure(street, &addresses, &operator);
     let own_key = steps.step("sample tenant", own_key).await?;
+    let ads_schema = live_schema(&rooms, compline_ad_status::NAME).await?;
 
     let run_file = RunFile {
         pid: std::process::id(),
@@ -139,6 +146,7 @@ pub async fn start(
         run_file,
         postgres: facts,
         own_key,
+        ads_schema,
         street: street.clone(),
         process,
         _lock: lock,
@@ -161,6 +169,13 @@ impl Running {
     pub fn shutdown(&self) -> Shutdown {
         self.process.shutdown().clone()
     }
+}
+
+async fn live_schema(rooms: &Rooms, projection: &str) -> Result<String> {
+    let look_up = rooms.database.pool(Role::Projector, SCHEMA, 1);
+    let generation = generation::live(&look_up, projection).await?;
+    look_up.close().await;
+    Ok(schema_name(projection, generation))
 }
 
 /// Made at the first start.

@@ -63,8 +63,25 @@ pub enum StewardError {
         generation: Generation,
         missing: Vec<(Topic, Partition)>,
     },
-    #[error("{projection} has no generation from before the present one to go back to")]
-    NoPrevious { projection: String },
+    #[error(
+        "nothing of {projection} was promoted that could be taken back; generations {} stand, and \
+         `compline projection promote {projection} --generation N` makes one of them read",
+        list(.standing)
+    )]
+    NoPrevious {
+        projection: String,
+        standing: Vec<Generation>,
+    },
+    #[error(
+        "{} is not parked in generation {generation} of {projection}; a parked key is named as \
+         `compline parked list` shows it, topic:key",
+        .keys.join(", ")
+    )]
+    NotParked {
+        projection: String,
+        generation: Generation,
+        keys: Vec<String>,
+    },
     #[error(
         "generation {generation} of {projection} has parked keys, whose rows are not whole: {}",
         .keys.join(", ")

@@ -184,7 +184,9 @@ fn matching<'a>(
 fn nothing(key: &str, parked: &[ParkedKey]) -> String {
     match parked.is_empty() {
         true => format!("{key} is not parked; nothing is"),
-        false => format!("{key} is not parked; `compline parked list` shows what is"),
+        false => format!(
+            "{key} is not parked; a key is named as `compline parked list` shows it, topic:key"
+        ),
     }
 }
 
@@ -326,7 +328,11 @@ async fn redrive(
     match failed {
         0 if chosen.is_empty() && !out.is_json() => Ok(out.line("nothing is parked")?),
         0 => Ok(()),
-        _ => bail!("{failed} of {} keys stay parked", chosen.len()),
+        _ => bail!(
+            "{failed} of {} keys stay parked: mend what refuses them, or give them up \
+             (`compline parked discard`)",
+            chosen.len()
+        ),
     }
 }
 

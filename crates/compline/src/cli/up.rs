@@ -230,9 +230,10 @@ fn commands_to_try(running: &Running, folder: &str) -> Vec<String> {
     ));
     if let Some(key) = key_in(folder) {
         commands.push(format!(
-            "PGPASSFILE={folder}/pgpass PGOPTIONS='-c compline.tenant={} -c search_path=ad_status_g1' \
+            "PGPASSFILE={folder}/pgpass PGOPTIONS='-c compline.tenant={} -c search_path={}' \
              psql -h {} -p {} -U compline_query compline -c 'SELECT ad_id, status FROM ad LIMIT 10'",
             key.tenant,
+            running.ads_schema,
             at.postgres.ip(),
             at.postgres.port(),
         ));

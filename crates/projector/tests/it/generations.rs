@@ -353,6 +353,15 @@ async fn a_generation_with_parked_keys_is_promoted_only_by_naming_them() {
         matches!(&refused, Err(StewardError::Parked { keys, .. }) if *keys == [name.clone()]),
         "{refused:?}"
     );
+    let slip = Promotion {
+        with_parked: vec![format!("{name}x")],
+        ..promotion()
+    };
+    let refused = steward.promote(made, &slip).await;
+    assert!(
+        matches!(&refused, Err(StewardError::NotParked { .. })),
+        "{refused:?}"
+    );
     let named = Promotion {
         with_parked: vec![name],
         ..promotion()

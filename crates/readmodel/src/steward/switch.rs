@@ -68,6 +68,7 @@ impl Steward {
                 missing,
             });
         }
+        self.check_named(to, &promotion.with_parked).await?;
         let mut rest = FIRST_REST;
         loop {
             self.come_near(live, to, promotion, deadline).await?;
@@ -90,9 +91,29 @@ impl Steward {
         let Some(previous) = standing.iter().find(|each| each.is_previous) else {
             return Err(StewardError::NoPrevious {
                 projection: self.projection.clone(),
+                standing: standing.iter().map(|each| each.generation).collect(),
             });
         };
         self.promote(previous.generation, promotion).await
+    }
+
+    /// A slip of the pen must not pass for a permission.
+    async fn check_named(
+        &mut self,
+        generation: Generation,
+        named: &[String],
+    ) -> Result<(), StewardError> {
+        let parked = parked_keys(&mut self.conn, &self.projection, generation).await?;
+        let unknown = named.iter().filter(|key| !parked.contains(key));
+        let keys: Vec<String> = unknown.cloned().collect();
+        match keys.is_empty() {
+            true => Ok(()),
+            false => Err(StewardError::NotParked {
+                projection: self.projection.clone(),
+                generation,
+                keys,
+            }),
+        }
     }
 
     async fn come_near(
@@ -167,7 +188,8 @@ impl Steward {
             }
             tokio::time::sleep(POLL).await;
         }
-        let keys = unnamed(&mut tx, &projection, to, &promotion.with_parked).await?;
+        let mut keys = parked_keys(&mut tx, &projection, to).await?;
+        keys.retain(|key| !promotion.with_parked.contains(key));
         if !keys.is_empty() {
             return Err(StewardError::Parked {
                 projection,
@@ -277,12 +299,10 @@ pub(crate) async fn only_of(
     Ok(known.collect())
 }
 
-/// The parked keys that nobody has named.
-async fn unnamed(
+async fn parked_keys(
     conn: &mut PgConnection,
     projection: &str,
     generation: Generation,
-    named: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT topic, key FROM compline.parked_key
@@ -293,5 +313,5 @@ async fn unnamed(
     .fetch_all(conn)
     .await?;
     let keys = rows.into_iter().map(|row| key_name(&row.topic, &row.key));
-    Ok(keys.filter(|key| !named.contains(key)).collect())
+    Ok(keys.collect())
 }

@@ -142,8 +142,8 @@ pub(super) async fn follow(
         }))?,
         false => out.line(format!(
             "generation {generation} of {name} has caught up: {} events in {}. \
-             `compline projection compare {name}` compares it with the live one, \
-             `compline projection promote {name}` makes readers read it",
+             `compline projection compare {name} --generation {generation}` compares it with the live \
+             one, `promote` makes readers read it",
             show::count(events),
             show::age(seconds)
         ))?,
