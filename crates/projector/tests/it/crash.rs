@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fence::exactly_once,
-    generations::{self, Projecting, WITHIN, applied, read, reader, rebuild, steward},
+    generations::{self, Projecting, applied, promotion, read, reader, rebuild, steward},
     street::{Street, projector},
     tally::Tally,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::street::{PARTITION, Street};
+use crate::street::Street;
 
 /// Owners are cut down in the middle of whatever they do, and others follow at
 /// once; small batches make many middles.
