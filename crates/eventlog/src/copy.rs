@@ -190,9 +190,13 @@ impl Copier {
         groups::copy(from, to, places).await
     }
 
+    /// What follows from others is asked for before them: a log that is written to
+    /// meanwhile is cut so that no record stands in the copy without its cause.
     async fn bounds(&self, side: Side) -> Result<Vec<(Place, Bounds)>, CopyError> {
+        let mut places: Vec<Place> = self.places().collect();
+        places.sort_by_key(|place| follows_first(place.topic));
         let mut found = Vec::new();
-        for place in self.places() {
+        for place in places {
             found.push((place, self.bounds_of(side, place).await?));
         }
         Ok(found)
@@ -226,6 +230,17 @@ impl Copier {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// Webhooks and commands cause what engines tell of ads and accounts, and all of them
+/// cause activity.
+fn follows_first(topic: Topic) -> u8 {
+    match topic {
+        Topic::Activity => 0,
+        Topic::Ad => 1,
+        Topic::Account => 2,
+        Topic::Tenant | Topic::WebhookMeta | Topic::WebhookStripe => 3,
     }
 }
 
