@@ -104,8 +104,8 @@ pub struct Limits {
     /// waits. Half of it is for requests above 1 MiB, so it is at least twice `request_bytes`.
     /// Default: 256 MiB.
     pub request_memory_bytes: usize,
-    /// The most that one fetch is answered with, whatever it asks for, except that one batch is
-    /// always given whole. Default: 50 MiB.
+    /// The most that one fetch is answered with, whatever it asks for, and never more than an eighth
+    /// of `fetch_memory_bytes`, except that one batch is always given whole. Default: 50 MiB.
     pub fetch_bytes: usize,
     /// Bytes of fetched records held in memory at once, over all connections; when used up,
     /// fetches wait. Default: 256 MiB.

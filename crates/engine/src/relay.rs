@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use compline_event::{Offset, Partition, RecordId, Topic};
-use compline_eventlog::{AppendError, Appender, AppenderConfig, Log, LogError};
+use compline_eventlog::{AppendError, Appender, AppenderConfig, Log, LogError, append_span};
 use compline_readmodel::{
     Database, Role,
     crash::{self, Guard},
@@ -18,7 +18,6 @@ use compline_runtime::telemetry::trace_context::follow;
 use sqlx::{Connection as _, PgConnection};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, field};
 
 use crate::{
     SCHEMA, metric,
@@ -311,7 +310,7 @@ async fn tell(appender: &Appender, decided: Vec<Decided>) -> Result<Acked, Appen
             .await?;
         crash::point("told-some");
         // Dropped when the log has acknowledged.
-        let span = follow(delivery.traceparent(), || appending(output.topic));
+        let span = follow(delivery.traceparent(), || append_span(output.topic));
         deliveries.push((output.number, delivery, span));
     }
     let mut acked = Acked::new();
@@ -328,16 +327,4 @@ async fn tell(appender: &Appender, decided: Vec<Decided>) -> Result<Acked, Appen
         acked.insert((topic, partition), (number, offset));
     }
     Ok(acked)
-}
-
-fn appending(topic: Topic) -> Span {
-    tracing::info_span!(
-        "append",
-        otel.name = format!("append {topic}"),
-        otel.kind = "producer",
-        messaging.system = "kafka",
-        messaging.destination.name = topic.as_str(),
-        messaging.destination.partition.id = field::Empty,
-        messaging.kafka.offset = field::Empty,
-    )
 }

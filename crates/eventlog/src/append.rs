@@ -21,6 +21,7 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::{Span, field};
 
 use crate::{
     AppendError, LogConfig, LogError, TopicSpec,
@@ -359,4 +360,18 @@ impl fmt::Debug for Appender {
             .field("config", &self.0.config)
             .finish_non_exhaustive()
     }
+}
+
+/// Of one append; whoever hears of its place records partition and offset. Fields as in
+/// OpenTelemetry's semantic conventions for messaging.
+pub fn append_span(topic: Topic) -> Span {
+    tracing::info_span!(
+        "append",
+        otel.name = format!("append {topic}"),
+        otel.kind = "producer",
+        messaging.system = "kafka",
+        messaging.destination.name = topic.as_str(),
+        messaging.destination.partition.id = field::Empty,
+        messaging.kafka.offset = field::Empty,
+    )
 }

@@ -33,7 +33,7 @@ mod replay;
 mod topics;
 
 pub use admin::{Difference, Finding, Mend, Survey, TopicReport};
-pub use append::{Appender, AppenderConfig, Delivery};
+pub use append::{Appender, AppenderConfig, Delivery, append_span};
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError};
 pub use fetch::PartitionReader;

@@ -9,11 +9,11 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use compline_event::webhook_events::WebhookReceived;
-use compline_event::{Envelope, Event, EventId, Topic};
-use compline_eventlog::{AppendError, Appender};
+use compline_event::{Envelope, Event, EventId};
+use compline_eventlog::{AppendError, Appender, append_span};
 use compline_runtime::telemetry::trace_context;
 use time::OffsetDateTime;
-use tracing::{Instrument, Span, field};
+use tracing::Instrument;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::body::{Held, Memory};
@@ -102,7 +102,7 @@ impl Inner {
         let started = Instant::now();
         let placed = self.vendor.place(&body.bytes);
         let topic = self.vendor.topic();
-        let span = trace_context::step(|| appending(topic));
+        let span = trace_context::step(|| append_span(topic));
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let envelope = Envelope {
             event_id: EventId::new(new_id(now)),
@@ -164,18 +164,6 @@ impl Inner {
             }
         }
     }
-}
-
-fn appending(topic: Topic) -> Span {
-    tracing::info_span!(
-        "append",
-        otel.name = format!("append {topic}"),
-        otel.kind = "producer",
-        messaging.system = "kafka",
-        messaging.destination.name = topic.as_str(),
-        messaging.destination.partition.id = field::Empty,
-        messaging.kafka.offset = field::Empty,
-    )
 }
 
 /// A new fact's id, from the same clock as its time.
