@@ -14,7 +14,7 @@ use rdkafka::{
 use time::OffsetDateTime;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{Bounds, Cluster, LogConfig, LogError, context::Quiet};
+use crate::{Bounds, Cluster, LogConfig, LogError, consumer::Consumer, context::Quiet};
 
 /// How long the log may take to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,9 +41,8 @@ impl Names {
 
 pub(crate) struct Client {
     pub(crate) names: Names,
-    // Dropped in this order: the driver outlives every other owner of the
-    // consumer, and ends it where blocking is allowed.
-    consumer: Arc<StreamConsumer<Quiet>>,
+    consumer: Consumer<Quiet>,
+    /// Dropped, it ends the driver.
     _driver: oneshot::Sender<()>,
 }
 
@@ -51,12 +50,10 @@ impl Client {
     /// # Panics
     /// Outside a Tokio runtime.
     pub(crate) fn new(names: Names, config: &ClientConfig) -> Result<Self, LogError> {
-        let consumer: StreamConsumer<Quiet> = config
-            .create_with_context(Quiet)
-            .map_err(|error| LogError::of("making a reader", error))?;
-        let consumer = Arc::new(consumer);
+        let (consumer, _) =
+            Consumer::new(config, Quiet).map_err(|error| LogError::of("making a reader", error))?;
         let (driver, stop) = oneshot::channel();
-        tokio::spawn(drive(Arc::clone(&consumer), stop));
+        tokio::spawn(drive(consumer.clone(), stop));
         Ok(Self {
             names,
             consumer,
@@ -180,7 +177,7 @@ impl Client {
         doing: &'static str,
         question: impl FnOnce(&StreamConsumer<Quiet>) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T, LogError> {
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = self.consumer.clone();
         tokio::task::spawn_blocking(move || question(&consumer))
             .await
             .unwrap_or(Err(KafkaError::Canceled))
@@ -213,7 +210,7 @@ fn no_partition(error: LogError, topic: Topic, partition: Partition) -> LogError
 }
 
 /// Serves what librdkafka has to say beside the records, until the client is gone.
-async fn drive(consumer: Arc<StreamConsumer<Quiet>>, stop: oneshot::Receiver<()>) {
+async fn drive(consumer: Consumer<Quiet>, stop: oneshot::Receiver<()>) {
     let listen = async {
         loop {
             match consumer.recv().await {
@@ -228,6 +225,4 @@ async fn drive(consumer: Arc<StreamConsumer<Quiet>>, stop: oneshot::Receiver<()>
         () = listen => {}
         _ = stop => {}
     }
-    // Closing waits for librdkafka's threads.
-    tokio::task::spawn_blocking(move || drop(consumer));
 }

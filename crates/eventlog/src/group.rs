@@ -20,14 +20,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use compline_event::{Offset, Partition, Position, Topic};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    consumer::{CommitMode, Consumer as _},
     error::KafkaError,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::sync::oneshot;
 
 use crate::{
     LogConfig, LogError, PartitionReader,
     client::{Client, Names},
+    consumer::{Consumer, Ended},
     fetch::Fetcher,
     group::member::Member,
 };
@@ -35,6 +36,9 @@ use crate::{
 mod member;
 
 pub use member::{Ack, Change};
+
+/// How long a goodbye to the group may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a group's partitions are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +73,10 @@ pub struct GroupConsumer {
 }
 
 struct Membership {
-    consumer: Arc<StreamConsumer<Member>>,
+    consumer: Consumer<Member>,
     /// Dropped, it ends the driver.
     stop: oneshot::Sender<()>,
-    driver: JoinHandle<()>,
+    left: Ended,
 }
 
 impl GroupConsumer {
@@ -87,24 +91,23 @@ impl GroupConsumer {
         let fetcher = Fetcher::new(Client::new(names.clone(), &reader)?);
         let member = Member::new(names.clone(), &fetcher, config.revoke_deadline);
         let doing = "joining a group";
-        let consumer: StreamConsumer<Member> = member_settings(log, group, &config)
-            .create_with_context(member)
-            .map_err(|error| LogError::of(doing, error))?;
-        let consumer = Arc::new(consumer);
+        let settings = member_settings(log, group, &config);
+        let (consumer, left) =
+            Consumer::new(&settings, member).map_err(|error| LogError::of(doing, error))?;
         consumer.context().belongs_to(&consumer);
         let wanted: Vec<&str> = topics.iter().map(|topic| names.of(*topic)).collect();
         consumer
             .subscribe(&wanted)
             .map_err(|error| LogError::of(doing, error))?;
         let (stop, stopped) = oneshot::channel();
-        let driver = tokio::spawn(drive(Arc::clone(&consumer), stopped));
+        tokio::spawn(drive(consumer.clone(), stopped));
         Ok(Self {
             names,
             fetcher,
             membership: Some(Membership {
                 consumer,
                 stop,
-                driver,
+                left,
             }),
         })
     }
@@ -159,39 +162,36 @@ impl GroupConsumer {
     }
 
     /// Gives everything back and leaves the group, so that others need not wait
-    /// for the session to run out.
+    /// for the session to run out. A log that does not answer is not waited for.
     pub async fn close(mut self) {
-        let Some(driver) = self.leave() else {
+        let Some(left) = self.leave() else {
             return;
         };
-        if let Err(error) = driver.await {
-            tracing::warn!(%error, "could not leave the group");
+        if tokio::time::timeout(LEAVE_TIMEOUT, left).await.is_err() {
+            tracing::warn!("the log did not hear that a member left its group");
         }
     }
 
-    fn leave(&mut self) -> Option<JoinHandle<()>> {
+    fn leave(&mut self) -> Option<Ended> {
         let Membership {
             consumer,
             stop,
-            driver,
+            left,
         } = self.membership.take()?;
         consumer.context().leave();
-        // In this order: the driver's must be the last handle.
-        drop(consumer);
         drop(stop);
-        Some(driver)
+        Some(left)
     }
 
-    fn consumer(&self) -> &Arc<StreamConsumer<Member>> {
+    fn consumer(&self) -> &Consumer<Member> {
         let membership = self.membership.as_ref();
         &membership.expect("taken only at the end").consumer
     }
 }
 
 /// Does what librdkafka wants done by a member, whatever its owner is busy with:
-/// the others in the group wait for it. Then leaves, which asks the log and waits
-/// for librdkafka's threads.
-async fn drive(consumer: Arc<StreamConsumer<Member>>, stopped: oneshot::Receiver<()>) {
+/// the others in the group wait for it.
+async fn drive(consumer: Consumer<Member>, stopped: oneshot::Receiver<()>) {
     let listen = async {
         loop {
             match consumer.recv().await.map_err(judge) {
@@ -204,10 +204,6 @@ async fn drive(consumer: Arc<StreamConsumer<Member>>, stopped: oneshot::Receiver
     tokio::select! {
         error = listen => consumer.context().fail(error),
         _ = stopped => {}
-    }
-    let leave = tokio::task::spawn_blocking(move || drop(consumer));
-    if let Err(error) = leave.await {
-        tracing::warn!(%error, "could not leave the group");
     }
 }
 
@@ -258,7 +254,6 @@ fn judge(error: KafkaError) -> Result<KafkaError, LogError> {
 
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
-        // The driver goes on by itself.
         self.leave();
     }
 }

@@ -20,6 +20,7 @@ mod admin;
 mod append;
 mod client;
 mod config;
+mod consumer;
 mod context;
 pub mod copy;
 mod error;

@@ -6,22 +6,21 @@ use std::time::Duration;
 use compline_event::Offset;
 use rdkafka::{
     Message as _, Timestamp, TopicPartitionList,
-    consumer::{Consumer as _, StreamConsumer},
+    consumer::Consumer as _,
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
     types::RDKafkaErrorCode as Code,
 };
 
 use super::{CopyError, Place, Side};
-use crate::{Log, LogError, context::Quiet};
+use crate::{Log, LogError, consumer::Consumer, context::Quiet};
 
 /// A log that is silent for so long while it has records to give is away.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads one partition from an offset up to another, without holes.
 pub(super) struct RawReader {
-    /// There until dropped.
-    consumer: Option<StreamConsumer<Quiet>>,
+    consumer: Consumer<Quiet>,
     side: Side,
     place: Place,
     next: i64,
@@ -45,7 +44,7 @@ impl RawReader {
                 .set("queued.max.messages.kbytes", "8192")
                 .set("queued.min.messages", "20000")
                 .set("fetch.queue.backoff.ms", "1");
-            let consumer: StreamConsumer<Quiet> = settings.create_with_context(Quiet)?;
+            let (consumer, _) = Consumer::new(&settings, Quiet)?;
             let mut list = TopicPartitionList::with_capacity(1);
             let (name, from) = (log.names().of(place.topic), rdkafka::Offset::Offset(from.0));
             list.add_partition_offset(name, place.partition.0, from)?;
@@ -57,7 +56,7 @@ impl RawReader {
             source: LogError::of("making a reader", error),
         })?;
         Ok(Self {
-            consumer: Some(consumer),
+            consumer,
             side,
             place,
             next: from.0,
@@ -71,7 +70,7 @@ impl RawReader {
             return Ok(None);
         }
         let (side, place, offset) = (self.side, self.place, self.next);
-        let consumer = self.consumer.as_ref().expect("there until dropped");
+        let consumer = &self.consumer;
         loop {
             let received = tokio::time::timeout(PATIENCE, consumer.recv()).await;
             let Ok(received) = received else {
@@ -126,14 +125,6 @@ fn is_final(error: &KafkaError) -> bool {
                 | Code::InvalidMessage
         )
     })
-}
-
-/// librdkafka's threads take a moment to end; a runtime's thread has no time.
-impl Drop for RawReader {
-    fn drop(&mut self) {
-        let consumer = self.consumer.take();
-        std::thread::spawn(move || drop(consumer));
-    }
 }
 
 /// Everything of a record that a copy must keep, one way for each: lengths stand

@@ -17,13 +17,19 @@ use compline_event::{Partition, Topic};
 use rdkafka::{
     ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer},
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, KafkaResult},
     types::RDKafkaRespErr as Respond,
 };
 use tokio::sync::Notify;
 
-use crate::{LogError, client::Names, context, fetch::Fetcher};
+use crate::{
+    LogError,
+    client::Names,
+    consumer::{Consumer, WeakConsumer},
+    context,
+    fetch::Fetcher,
+};
 
 /// What the group has decided.
 #[derive(Debug)]
@@ -61,7 +67,7 @@ pub(crate) struct Member {
     fetcher: Weak<Fetcher>,
     revoke_deadline: Duration,
     /// The consumer that this is the context of.
-    consumer: OnceLock<Weak<StreamConsumer<Member>>>,
+    consumer: OnceLock<WeakConsumer<Member>>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -89,9 +95,9 @@ impl Member {
         }
     }
 
-    pub(super) fn belongs_to(&self, consumer: &Arc<StreamConsumer<Member>>) {
+    pub(super) fn belongs_to(&self, consumer: &Consumer<Member>) {
         // Said once, right after the consumer was made.
-        let _ = self.consumer.set(Arc::downgrade(consumer));
+        let _ = self.consumer.set(consumer.downgrade());
     }
 
     pub(super) async fn next_change(&self) -> Result<Change, LogError> {
@@ -191,7 +197,7 @@ impl Member {
 struct Surrender {
     partitions: Vec<(Topic, Partition)>,
     fetcher: Weak<Fetcher>,
-    consumer: Weak<StreamConsumer<Member>>,
+    consumer: WeakConsumer<Member>,
     done: AtomicBool,
 }
 

@@ -172,6 +172,35 @@ async fn an_owner_that_does_not_let_go_loses_its_partitions_all_the_same() {
     soon(first.close()).await;
 }
 
+/// A hint that the log has not answered holds nobody up, nor does the end of the runtime.
+#[test]
+fn a_member_leaves_a_log_that_is_away() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut street = Street::open().await;
+        let config = ConsumerConfig::default();
+        let (told, _) = assigned(&street.log, "told", config.clone()).await;
+        let (dropped, places) = assigned(&street.log, "dropped", config).await;
+        for group in [&told, &dropped] {
+            group.hint(places.iter().map(|(topic, partition)| Position {
+                topic: *topic,
+                partition: *partition,
+                next_offset: Offset(0),
+            }));
+        }
+        street.crash();
+        soon(told.close()).await;
+        drop(dropped);
+    });
+    let since = std::time::Instant::now();
+    drop(runtime);
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
 /// However a member goes, it goes: with its partitions unread, unacknowledged, or
 /// never told of.
 #[tokio::test(flavor = "multi_thread")]
