@@ -1,20 +1,30 @@
 //! One librdkafka consumer that never joins a group, and the questions it can
 //! answer about the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
 use compline_event::{Offset, Partition, Topic};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
     consumer::{Consumer as _, StreamConsumer},
     error::{KafkaError, KafkaResult},
+    message::BorrowedMessage,
     metadata::Metadata,
     types::RDKafkaErrorCode as Code,
 };
 use time::OffsetDateTime;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{Bounds, Cluster, LogConfig, LogError, consumer::Consumer, context::Quiet};
+use crate::{Bounds, Cluster, LogConfig, LogError, consumer::Consumer, context::Connections};
 
 /// How long the log may take to answer a question.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +51,9 @@ impl Names {
 
 pub(crate) struct Client {
     pub(crate) names: Names,
-    consumer: Consumer<Quiet>,
+    consumer: Consumer<Connections>,
+    /// Held while librdkafka is listened to.
+    hearing: Arc<Mutex<()>>,
     /// Dropped, it ends the driver.
     _driver: oneshot::Sender<()>,
 }
@@ -50,19 +62,41 @@ impl Client {
     /// # Panics
     /// Outside a Tokio runtime.
     pub(crate) fn new(names: Names, config: &ClientConfig) -> Result<Self, LogError> {
-        let (consumer, _) =
-            Consumer::new(config, Quiet).map_err(|error| LogError::of("making a reader", error))?;
+        let (consumer, _) = Consumer::new(config, Connections::default())
+            .map_err(|error| LogError::of("making a reader", error))?;
         let (driver, stop) = oneshot::channel();
-        tokio::spawn(drive(consumer.clone(), stop));
+        let hearing = Arc::default();
+        tokio::spawn(drive(consumer.clone(), Arc::clone(&hearing), stop));
         Ok(Self {
             names,
             consumer,
+            hearing,
             _driver: driver,
         })
     }
 
-    pub(crate) fn consumer(&self) -> &Arc<StreamConsumer<Quiet>> {
+    pub(crate) fn consumer(&self) -> &Arc<StreamConsumer<Connections>> {
         &self.consumer
+    }
+
+    /// How many connections have been lost, as far as the client counts them (see
+    /// [`Connections`]). librdkafka says so before it reads over the next one: so
+    /// whoever asks behind a record knows of every loss before it.
+    pub(crate) fn connections_lost(&self) -> u64 {
+        let heard = Arc::new(Heard::default());
+        let waker = Waker::from(Arc::clone(&heard));
+        let mut context = Context::from_waker(&waker);
+        let alone = self.hearing.lock().expect("nobody panics while holding it");
+        loop {
+            let next = pin!(self.consumer.recv());
+            match next.poll(&mut context) {
+                Poll::Ready(said) => hear(said),
+                Poll::Pending if heard.0.swap(false, Ordering::AcqRel) => {}
+                Poll::Pending => break,
+            }
+        }
+        drop(alone);
+        self.consumer.context().lost()
     }
 
     /// Of one topic, or of all.
@@ -175,7 +209,7 @@ impl Client {
     async fn ask<T: Send + 'static>(
         &self,
         doing: &'static str,
-        question: impl FnOnce(&StreamConsumer<Quiet>) -> KafkaResult<T> + Send + 'static,
+        question: impl FnOnce(&StreamConsumer<Connections>) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T, LogError> {
         let consumer = self.consumer.clone();
         tokio::task::spawn_blocking(move || question(&consumer))
@@ -210,19 +244,41 @@ fn no_partition(error: LogError, topic: Topic, partition: Partition) -> LogError
 }
 
 /// Serves what librdkafka has to say beside the records, until the client is gone.
-async fn drive(consumer: Consumer<Quiet>, stop: oneshot::Receiver<()>) {
+async fn drive(
+    consumer: Consumer<Connections>,
+    hearing: Arc<Mutex<()>>,
+    stop: oneshot::Receiver<()>,
+) {
     let listen = async {
         loop {
-            match consumer.recv().await {
-                Ok(_) => tracing::error!("a record came outside its partition's queue"),
-                // librdkafka mends these itself; a reader that waits in vain
-                // shows in the lag.
-                Err(error) => tracing::debug!(%error, "the log's client reports"),
-            }
+            let mut next = pin!(consumer.recv());
+            let said = poll_fn(|context| {
+                let _alone = hearing.lock().expect("nobody panics while holding it");
+                next.as_mut().poll(context)
+            });
+            hear(said.await);
         }
     };
     tokio::select! {
         () = listen => {}
         _ = stop => {}
+    }
+}
+
+fn hear(said: KafkaResult<BorrowedMessage<'_>>) {
+    match said {
+        Ok(_) => tracing::error!("a record came outside its partition's queue"),
+        // librdkafka mends these itself; a reader that waits in vain shows in the lag.
+        Err(error) => tracing::debug!(%error, "the log's client reports"),
+    }
+}
+
+/// Woken by a poll that has taken something, so that there may be more.
+#[derive(Default)]
+struct Heard(AtomicBool);
+
+impl Wake for Heard {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
     }
 }

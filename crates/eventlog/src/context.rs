@@ -1,5 +1,7 @@
 //! What librdkafka says, as our own log lines.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rdkafka::{
     ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
 };
@@ -38,3 +40,38 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+/// Counts the connections that were lost, where librdkafka is asked to tell its
+/// brokers' states (`debug=broker`). Its errors would not do: one that repeats
+/// within 30 s is not told.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    lost: AtomicU64,
+}
+
+impl Connections {
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+impl ClientContext for Connections {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if facility == "STATE" && is_loss(line) {
+            self.lost.fetch_add(1, Ordering::AcqRel);
+        }
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Connections {}
+
+/// Of `rd_kafka_broker_set_state`. Nothing is read over the connection by which a
+/// client meets its first broker.
+fn is_loss(line: &str) -> bool {
+    line.contains(": Broker changed state UP -> ") && !line.contains("/bootstrap: ")
+}

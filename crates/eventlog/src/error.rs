@@ -115,6 +115,15 @@ pub enum ReadError {
         offset: Offset,
         reason: String,
     },
+    /// The log was away, and nobody knows whether it is the same: only told to members
+    /// of a group, before a record that came over another connection than those before.
+    /// Look whether the last record is still there; the reader goes on by itself.
+    #[error("the log was away before {topic}/{partition} was read at {offset}")]
+    Reconnected {
+        topic: Topic,
+        partition: Partition,
+        offset: Offset,
+    },
     /// The partition was taken away.
     #[error("{topic}/{partition} is not ours to read any more")]
     Revoked { topic: Topic, partition: Partition },
@@ -204,6 +213,9 @@ impl AppendError {
 
 impl ReadError {
     pub fn is_transient(&self) -> bool {
-        matches!(self, ReadError::Transient { .. })
+        matches!(
+            self,
+            ReadError::Transient { .. } | ReadError::Reconnected { .. }
+        )
     }
 }

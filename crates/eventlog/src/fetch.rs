@@ -34,7 +34,7 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
-use crate::{Bounds, LogError, ReadError, Record, client::Client, context::Quiet, metric};
+use crate::{Bounds, LogError, ReadError, Record, client::Client, context::Connections, metric};
 
 pub(crate) struct Fetcher {
     client: Client,
@@ -81,6 +81,8 @@ impl Fetcher {
         if open.contains_key(&(topic, partition)) {
             return Err(LogError::AlreadyReading { topic, partition });
         }
+        // Before anything is read.
+        let lost = self.client.connections_lost();
         let queue = self.put_in(topic, partition, from)?;
         open.insert((topic, partition), Arc::clone(&place));
         Ok(PartitionReader {
@@ -89,6 +91,7 @@ impl Fetcher {
             next: from,
             failed: None,
             damaged: 0,
+            lost,
             at_end: false,
             read: metrics::counter!(metric::READ, "topic" => topic.as_str()),
             fetcher: Arc::clone(self),
@@ -123,7 +126,7 @@ impl Fetcher {
         topic: Topic,
         partition: Partition,
         from: Offset,
-    ) -> Result<StreamPartitionQueue<Quiet>, LogError> {
+    ) -> Result<StreamPartitionQueue<Connections>, LogError> {
         let name = self.client.names.of(topic);
         // The queue first: what is fetched before it is split off would go
         // elsewhere. From here on the entry stays, for it is wanted.
@@ -156,7 +159,7 @@ impl Fetcher {
 /// Reads one partition from an offset on, in order.
 pub struct PartitionReader {
     /// Missing where a seek failed half-way, until the next batch is asked for.
-    queue: Option<StreamPartitionQueue<Quiet>>,
+    queue: Option<StreamPartitionQueue<Connections>>,
     place: Arc<Place>,
     /// The next batch starts here.
     next: Offset,
@@ -164,6 +167,9 @@ pub struct PartitionReader {
     failed: Option<KafkaError>,
     /// How often what stands at `next` came damaged.
     damaged: u32,
+    /// The connections that had been lost before the first record was read, or as the
+    /// owner was told last.
+    lost: u64,
     /// Whether the log had no more when last asked; only told to replays.
     at_end: bool,
     read: Counter,
@@ -189,8 +195,8 @@ impl PartitionReader {
     /// values are reached. Cancelled, it has taken nothing.
     ///
     /// # Errors
-    /// After [`ReadError::Transient`] the next call goes on at the same place;
-    /// after the others there is nothing more to read.
+    /// After [`ReadError::Transient`] and [`ReadError::Reconnected`] the next call goes
+    /// on at the same place; after the others there is nothing more to read.
     pub async fn next_batch(
         &mut self,
         max_records: usize,
@@ -212,6 +218,7 @@ impl PartitionReader {
     ) -> Result<Option<Vec<Record>>, ReadError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
+        let from = self.next;
         if self.queue.is_none() {
             self.seek(self.next)?;
         }
@@ -261,6 +268,7 @@ impl PartitionReader {
             }
         }
         if !batch.is_empty() {
+            self.same_connection(from)?;
             self.damaged = 0;
             self.read.increment(batch.len() as u64);
             return Ok(Some(batch));
@@ -280,6 +288,22 @@ impl PartitionReader {
         let explained = self.explain(&error).await;
         self.failed = None;
         Err(explained)
+    }
+
+    /// What was read since `from` may have come over another connection than what was
+    /// read before: then it is read again, by an owner who knows.
+    fn same_connection(&mut self, from: Offset) -> Result<(), ReadError> {
+        let lost = self.fetcher.client.connections_lost();
+        if lost == self.lost {
+            return Ok(());
+        }
+        self.lost = lost;
+        self.seek(from)?;
+        Err(ReadError::Reconnected {
+            topic: self.place.topic,
+            partition: self.place.partition,
+            offset: from,
+        })
     }
 
     /// What was fetched behind a damaged batch is thrown away with it.

@@ -20,6 +20,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use compline_event::{Offset, Partition, Position, Topic};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{CommitMode, Consumer as _},
     error::KafkaError,
 };
@@ -221,7 +222,12 @@ fn member_settings(log: &LogConfig, group: &str, config: &ConsumerConfig) -> Cli
 
 fn reader_settings(log: &LogConfig, group: &str, config: &ConsumerConfig) -> ClientConfig {
     let mut settings = log.reader(group);
+    let theirs = settings.get("debug").filter(|debug| !debug.is_empty());
+    let debug = theirs.map_or_else(|| "broker".to_owned(), |it| format!("{it},broker"));
     settings
+        // How a lost connection is noticed, see `context::Connections`.
+        .set("debug", debug)
+        .set_log_level(RDKafkaLogLevel::Debug)
         // A fetch that waits at the end holds up a partition that is started
         // meanwhile, so it must not wait long.
         .set("fetch.wait.max.ms", "100")

@@ -1,6 +1,8 @@
 //! One partition's life, from claim to revocation.
 //!
 //! ```text
+//!                   ┌───────────── the log was away ──────────┐
+//!                   ▼                                         │
 //!   claim ──▶ check bounds ──▶ verify the record before ──▶ batch ⟲
 //!     ▲                                                       │
 //!     ├── Again: back off, forget everything ◀── error, ──────┤
@@ -8,9 +10,10 @@
 //!     └ (Halt: stands still until somebody looks) ◀── hole, log cut, damaged or made anew
 //! ```
 
+mod open;
+
 use std::{sync::Arc, time::Duration};
 
-use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
 use compline_readmodel::{Fence, Place, crash, generation, hold};
 use rand::Rng as _;
@@ -18,6 +21,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::open::unreadable;
 use crate::{
     batch::chain,
     commit::{Batch, Outcome},
@@ -30,8 +34,6 @@ use crate::{
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// A record that the log has comes within milliseconds.
-const DOUBTED_AFTER: Duration = Duration::from_secs(3);
 
 /// How often a partition without records looks where its checkpoint is: a crash of
 /// Postgres may have taken its last batches back, and nothing else would tell.
@@ -197,7 +199,13 @@ impl<F: Fold> Owner<F> {
                     continue;
                 }
             };
-            let records = records.map_err(unreadable)?;
+            let records = match records {
+                Err(ReadError::Reconnected { .. }) => {
+                    reader = self.reopen(reader, &fence).await?;
+                    continue;
+                }
+                records => records.map_err(unreadable)?,
+            };
             crash::point("polled");
             if let Some(first) = records.first() {
                 let Place {
@@ -222,8 +230,12 @@ impl<F: Fold> Owner<F> {
                 self.prepare().await?;
                 reader.seek(fence.next_offset)?;
             }
-            if let Some(error) = failed {
-                return Err(unreadable(error));
+            match failed {
+                None => {}
+                Some(ReadError::Reconnected { .. }) => {
+                    reader = self.reopen(reader, &fence).await?;
+                }
+                Some(error) => return Err(unreadable(error)),
             }
         }
     }
@@ -294,66 +306,6 @@ impl<F: Fold> Owner<F> {
                  reads a topic that the generation was not made for, rebuild it",
             )
             .await)
-    }
-
-    /// A reader that stands at the fence, after the record before it was seen to
-    /// be the one that was applied last.
-    async fn open(&self, fence: &Fence) -> Result<PartitionReader, End> {
-        let Place {
-            topic, partition, ..
-        } = self.place;
-        let bounds = self.log.bounds(topic, partition).await?;
-        let next = fence.next_offset;
-        if next < bounds.start || next > bounds.end {
-            return Err(End::Halt(format!(
-                "the checkpoint is at {next}, but the log holds {} up to {}: it was cut, made anew, \
-                 or expired before it was read",
-                bounds.start, bounds.end
-            )));
-        }
-        let before = Offset(next.0 - 1);
-        let Some(expected) = fence.last_event_id.filter(|_| before >= bounds.start) else {
-            return Ok(self.starter.start(topic, partition, next).await?);
-        };
-        let mut reader = self.starter.start(topic, partition, before).await?;
-        let found = tokio::select! {
-            () = self.stop.cancelled() => return Err(End::Stopped),
-            gone = self.is_gone(before) => return Err(gone?),
-            found = reader.next_batch(1, 1) => found.map_err(unreadable)?,
-        };
-        if found.first().and_then(Record::event_id) != Some(expected) {
-            let at = RecordId {
-                topic,
-                partition,
-                offset: before,
-            };
-            return Err(End::Halt(format!(
-                "the record at {at} is not the one that was applied last ({expected}): \
-                 the log was cut or made anew"
-            )));
-        }
-        Ok(reader)
-    }
-
-    /// Comes back when nothing stands at an offset that the log says it has: a reader
-    /// would wait there for what comes next, which at the log's end may be long.
-    async fn is_gone(&self, offset: Offset) -> Result<End, End> {
-        tokio::time::sleep(DOUBTED_AFTER).await;
-        let Place {
-            topic, partition, ..
-        } = self.place;
-        let mut replay = self.log.replay(topic, partition, offset, offset.next())?;
-        if replay.next_batch().await.map_err(unreadable)?.is_some() {
-            return Ok(End::Again("the log is slow".to_owned()));
-        }
-        let at = RecordId {
-            topic,
-            partition,
-            offset,
-        };
-        Ok(End::Halt(format!(
-            "the record at {at}, which was applied last, is not there any more: it was cut out of the log"
-        )))
     }
 
     /// `false` when the fence was lost.
@@ -477,12 +429,4 @@ impl<F: Fold> Owner<F> {
 
 fn bytes_of(records: &[Record]) -> usize {
     records.iter().map(Record::size).sum()
-}
-
-fn unreadable(error: ReadError) -> End {
-    match error {
-        ReadError::Revoked { .. } => End::Stopped,
-        ReadError::OutOfRange { .. } | ReadError::Damaged { .. } => End::Halt(error.to_string()),
-        ReadError::Transient { .. } => error.into(),
-    }
 }

@@ -81,6 +81,13 @@ impl TestBroker {
         self.folder = tempfile::tempdir().expect("a temporary folder can be made");
     }
 
+    /// At the next start it has what the other one wrote, and the other way round.
+    pub fn change_places(&mut self, other: &mut TestBroker) {
+        let is_running = self.running.is_some() || other.running.is_some();
+        assert!(!is_running, "a broker is running");
+        std::mem::swap(&mut self.folder, &mut other.folder);
+    }
+
     /// Takes away the records of a partition below `offset`, as Kafka's DeleteRecords does.
     pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut request = Vec::new();

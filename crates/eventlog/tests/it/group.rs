@@ -246,10 +246,20 @@ async fn a_group_outlives_its_broker() {
     // A broker that forgot its groups makes this member join again; one that
     // did not changes nothing.
     let mut found = 5;
+    // Whether this reader may take the log for the same.
+    let mut is_told = false;
     while found < 8 {
         tokio::select! {
             batch = soon(reader.next_batch(5, 1 << 20)) => match batch {
-                Ok(batch) => found = batch.last().unwrap().at.offset.next().0,
+                Ok(batch) => {
+                    assert!(is_told, "it has read on as if nothing had been");
+                    assert_eq!(batch[0].at.offset.0, found);
+                    found = batch.last().unwrap().at.offset.next().0;
+                }
+                Err(ReadError::Reconnected { offset, .. }) => {
+                    assert_eq!(offset.0, found);
+                    is_told = true;
+                }
                 Err(ReadError::Transient { .. }) => {}
                 Err(ReadError::Revoked { .. }) => {
                     drop(reader);
@@ -261,6 +271,7 @@ async fn a_group_outlives_its_broker() {
                             }
                         }
                     };
+                    is_told = true;
                 }
                 Err(error) => panic!("{error}"),
             },
@@ -271,6 +282,7 @@ async fn a_group_outlives_its_broker() {
                 Change::Assigned(_) => {
                     drop(reader);
                     reader = group.start(AD, Partition(0), Offset(found)).unwrap();
+                    is_told = true;
                 }
             },
         }
