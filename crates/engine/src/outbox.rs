@@ -106,7 +106,6 @@ pub(crate) async fn fill(
 
     let mut rows = Rows::default();
     for draw in &draws {
-        let (topic, partition) = draw.place;
         let outputs = placed.remove(&draw.place).unwrap_or_default();
         for (number, (key, output)) in (draw.first..).zip(outputs) {
             let stamp = Stamp {
@@ -114,11 +113,7 @@ pub(crate) async fn fill(
                 number: u64::try_from(number).expect("numbers are positive"),
             };
             let envelope = seal(engine, output, stamp, now);
-            rows.topics.push(topic.as_str().to_owned());
-            rows.partitions.push(partition.0);
-            rows.numbers.push(number);
-            rows.keys.push(key);
-            rows.events.push(envelope.encode().to_vec());
+            rows.push(draw.place, number, key, envelope.encode().to_vec());
         }
     }
     rows.insert(conn, engine).await?;
@@ -206,8 +201,9 @@ fn seal(engine: &str, output: Output, stamp: Stamp, now: OffsetDateTime) -> Enve
     }
 }
 
+/// Of the outbox.
 #[derive(Default)]
-struct Rows {
+pub(crate) struct Rows {
     topics: Vec<String>,
     partitions: Vec<i32>,
     numbers: Vec<i64>,
@@ -216,7 +212,20 @@ struct Rows {
 }
 
 impl Rows {
-    async fn insert(&self, conn: &mut PgConnection, engine: &str) -> Result<(), sqlx::Error> {
+    pub(crate) fn push(&mut self, place: Place, number: i64, key: Vec<u8>, event: Vec<u8>) {
+        let (topic, partition) = place;
+        self.topics.push(topic.as_str().to_owned());
+        self.partitions.push(partition.0);
+        self.numbers.push(number);
+        self.keys.push(key);
+        self.events.push(event);
+    }
+
+    pub(crate) async fn insert(
+        &self,
+        conn: &mut PgConnection,
+        engine: &str,
+    ) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "INSERT INTO engine.outbox (engine, topic, partition, number, key, event)
              SELECT $1, topic, partition, number, key, event

@@ -3,14 +3,18 @@
 //! Tables that were dropped, restored from a backup or failed over are older than
 //! the log. Going on from them, an engine would number its outputs anew, and every
 //! reader would drop them as repeats. So whenever a partition is claimed, and before
-//! the timer works, the log behind the last acknowledged offset is read, and every
-//! output of this engine with a number that was never drawn here is *adopted*:
+//! the timer works or the relay tells, the log behind the last acknowledged offset is
+//! read, and every output of this engine there that the outbox does not have is
+//! *adopted*:
 //!
 //! | what is adopted | so that |
 //! |---|---|
 //! | its id, into `engine.told` | what is decided again is not told again |
 //! | its number, into `engine.counter` | what is missing goes on behind it, without a hole |
 //! | its place, into `engine.relay` | it is not read again |
+//!
+//! What the outbox has and the log too is told; the rest of it is numbered on behind
+//! what was found, for the log may have given its numbers to others ([`settle`]).
 //!
 //! Then the inputs are folded from wherever the checkpoints stand. What was
 //! acknowledged on one partition and lost on another comes out again and is told
@@ -32,7 +36,7 @@ use std::{
     },
 };
 
-use compline_event::{EventId, RecordId};
+use compline_event::{DecodeError, EventId, Partition, RecordId, Topic};
 use compline_eventlog::{Log, LogError, ReadError};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -43,6 +47,7 @@ use self::look::look;
 use crate::{engine::Outputs, ledger::Ledger};
 
 mod look;
+mod settle;
 
 /// Ids that one statement forgets.
 const FORGOTTEN_AT_ONCE: i64 = 100_000;
@@ -56,6 +61,15 @@ const TRANSIENT: [&str; 5] = ["08", "40", "53", "55", "57"];
 pub enum RecoveryError {
     #[error("output {number} at {at} has no id in its headers")]
     NoId { at: RecordId, number: i64 },
+    #[error("output {number} for {topic}/{partition} waits to be told and is not an event")]
+    NotAnEvent {
+        topic: Topic,
+        partition: Partition,
+        number: i64,
+        source: DecodeError,
+    },
+    #[error("the log does not acknowledge what is being told")]
+    UnderWay,
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -68,7 +82,8 @@ impl RecoveryError {
     /// Whether waiting may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            RecoveryError::NoId { .. } => false,
+            RecoveryError::NoId { .. } | RecoveryError::NotAnEvent { .. } => false,
+            RecoveryError::UnderWay => true,
             RecoveryError::Log(error) => error.is_transient(),
             RecoveryError::Read(error) => error.is_transient(),
             RecoveryError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
@@ -88,6 +103,8 @@ pub(crate) struct Recovery {
     ledger: Arc<Ledger>,
     /// Held by whoever looks.
     turn: Mutex<()>,
+    /// Held while appends are under way.
+    under_way: Mutex<()>,
     /// Whether `engine.told` holds anything of this engine, as far as is known.
     found: AtomicBool,
 }
@@ -100,6 +117,7 @@ impl Recovery {
             pool,
             ledger,
             turn: Mutex::default(),
+            under_way: Mutex::default(),
             found: AtomicBool::new(false),
         }
     }
@@ -108,9 +126,19 @@ impl Recovery {
     /// decided by it; costs little when all that the log holds is acknowledged.
     pub(crate) async fn adopt(&self) -> Result<(), RecoveryError> {
         let _turn = self.turn.lock().await;
-        look(self.engine, &self.log, &self.pool, &self.ledger).await?;
+        let Self {
+            log, pool, ledger, ..
+        } = self;
+        look(self.engine, log, pool, ledger, &self.under_way).await?;
         self.remember_found().await?;
         Ok(())
+    }
+
+    /// Lets `appends` come to their end: none of them lands behind the ends that a look of
+    /// this process was told.
+    pub(crate) async fn settled<T>(&self, appends: impl Future<Output = T>) -> T {
+        let _under_way = self.under_way.lock().await;
+        appends.await
     }
 
     /// Takes out what the log holds already, and says how much it was. In the

@@ -55,7 +55,7 @@ pub(crate) enum RelayError {
     Log(#[from] LogError),
     #[error("what the log holds")]
     Recovery(#[from] RecoveryError),
-    #[error("another process relays for {engine}")]
+    #[error("another process relays for {engine}, or what waits has other numbers now")]
     Deposed { engine: &'static str },
 }
 
@@ -162,7 +162,7 @@ impl Relay {
             }
             // What is acknowledged is deleted with the next look, in one trip.
             acked = tokio::select! {
-                told = tell(appender, decided) => told?,
+                told = self.recovery.settled(tell(appender, decided)) => told?,
                 () = &mut overdue => return Ok(()),
             };
             if !acked.is_empty() {
@@ -296,21 +296,24 @@ fn ends_of(decided: &[Decided]) -> Acked {
     decided.iter().map(end).collect()
 }
 
-/// Appends in the order given and waits for every acknowledgement.
+/// Appends in the order given and waits for every answer, also behind one that is a no:
+/// nothing is under way afterwards.
 async fn tell(appender: &Appender, decided: Vec<Decided>) -> Result<Acked, AppendError> {
     let mut deliveries = Vec::with_capacity(decided.len());
+    let mut failed = None;
     for output in decided {
-        let delivery = appender
-            .enqueue_encoded(
-                output.topic,
-                Some(output.partition),
-                output.key,
-                output.event,
-            )
-            .await?;
+        let (topic, partition) = (output.topic, Some(output.partition));
+        let enqueued = appender.enqueue_encoded(topic, partition, output.key, output.event);
+        let delivery = match enqueued.await {
+            Ok(delivery) => delivery,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
         crash::point("told-some");
         // Dropped when the log has acknowledged.
-        let span = follow(delivery.traceparent(), || append_span(output.topic));
+        let span = follow(delivery.traceparent(), || append_span(topic));
         deliveries.push((output.number, delivery, span));
     }
     let mut acked = Acked::new();
@@ -319,12 +322,18 @@ async fn tell(appender: &Appender, decided: Vec<Decided>) -> Result<Acked, Appen
             topic,
             partition,
             offset,
-        } = delivery.await?;
+        } = match delivery.await {
+            Ok(at) => at,
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
         if let Some(span) = span {
             span.record("messaging.destination.partition.id", partition.0);
             span.record("messaging.kafka.offset", offset.0);
         }
         acked.insert((topic, partition), (number, offset));
     }
-    Ok(acked)
+    failed.map_or(Ok(acked), Err)
 }

@@ -5,9 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use compline_event::{Offset, Partition, Topic};
 use compline_eventlog::{Log, ReadError, Record, Replay};
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::RecoveryError;
+use super::{
+    RecoveryError,
+    settle::{Settled, settle},
+};
 use crate::{
     ledger::{Ledger, Place},
     metric,
@@ -19,19 +23,37 @@ const TURN_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a read that failed waits before it goes on.
 const READ_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long this process's own appends may be under way before a look is put off.
+const UNDER_WAY: Duration = Duration::from_secs(10);
+
 /// What stands between an offset that is known to be in the log and the log's end.
-struct Stretch {
-    topic: Topic,
-    partition: Partition,
+pub(super) struct Stretch {
+    pub(super) topic: Topic,
+    pub(super) partition: Partition,
     from: Offset,
-    end: Offset,
+    pub(super) end: Offset,
+    /// The last number before `from`.
+    mark: i64,
 }
 
-/// Outputs of one stretch that the database does not know.
+/// Outputs of one stretch, without those that readers drop as repeats.
 #[derive(Debug, Default)]
-struct Unknown {
-    outputs: u64,
-    last_number: i64,
+pub(super) struct Found {
+    /// Under numbers that were drawn here too, perhaps for something else. No more than
+    /// the outbox holds, for the others are repeats.
+    pub(super) drawn: Vec<Told>,
+    /// How many more there are. Their ids are kept.
+    pub(super) unknown: u64,
+    /// The last number of all.
+    pub(super) last_number: i64,
+}
+
+/// An output that stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) offset: Offset,
+    pub(super) number: i64,
+    pub(super) id: Uuid,
 }
 
 /// Adopts what stands behind the acknowledged offsets, and tells `ledger`.
@@ -40,10 +62,14 @@ pub(super) async fn look(
     log: &Log,
     pool: &PgPool,
     ledger: &Ledger,
+    under_way: &Mutex<()>,
 ) -> Result<(), RecoveryError> {
     // One session for all: it is of one server.
     let mut conn = pool.acquire().await?;
-    if stretches(engine, log, &mut conn).await?.is_empty() {
+    if stretches(engine, log, under_way, &mut conn)
+        .await?
+        .is_empty()
+    {
         return tell(engine, &mut conn, ledger).await;
     }
     // One process at a time: ids that come again after they were decided again
@@ -52,7 +78,7 @@ pub(super) async fn look(
     while !take_turn(engine, &mut conn).await? {
         tokio::time::sleep(TURN_INTERVAL).await;
     }
-    let stretches = stretches(engine, log, &mut conn).await?;
+    let stretches = stretches(engine, log, under_way, &mut conn).await?;
     // After the ends: a number is drawn before its output is appended, so whatever
     // stands below an end was drawn by now, though another process relays.
     let drawn = drawn(engine, &mut conn).await?;
@@ -61,16 +87,18 @@ pub(super) async fn look(
         let known = drawn.get(&(topic, partition)).copied().unwrap_or(0);
         let start = log.bounds(topic, partition).await?.start;
         let replay = log.replay(topic, partition, stretch.from.max(start), stretch.end)?;
-        let unknown = keep_unknown(engine, replay, known, &mut conn).await?;
-        if unknown.outputs > 0 {
+        let found = read(engine, replay, (stretch.mark, known), &mut conn).await?;
+        let Settled {
+            adopted,
+            renumbered,
+        } = settle(engine, &stretch, found, &mut conn).await?;
+        if adopted + renumbered > 0 {
             tracing::warn!(
-                engine, %topic, %partition, outputs = unknown.outputs,
+                engine, %topic, %partition, outputs = adopted, renumbered,
                 "the log holds outputs that the database does not know; going on behind them"
             );
-            metrics::counter!(metric::FOUND, "engine" => engine).increment(unknown.outputs);
+            metrics::counter!(metric::FOUND, "engine" => engine).increment(adopted);
         }
-        // After the ids: were it before, an end in between would lose them.
-        go_on_behind(engine, &stretch, unknown.last_number, &mut conn).await?;
     }
     tell(engine, &mut conn, ledger).await
 }
@@ -97,28 +125,43 @@ async fn take_turn(engine: &str, conn: &mut PgConnection) -> Result<bool, sqlx::
 async fn stretches(
     engine: &str,
     log: &Log,
+    under_way: &Mutex<()>,
     conn: &mut PgConnection,
 ) -> Result<Vec<Stretch>, RecoveryError> {
+    // What is under way would land behind the ends. Another process's may.
+    let landed = tokio::time::timeout(UNDER_WAY, under_way.lock());
+    let _landed = landed.await.map_err(|_| RecoveryError::UnderWay)?;
+    // All by one snapshot: what is acknowledged leaves the outbox as its offset is kept.
     let rows = sqlx::query!(
-        "SELECT topic, partition, acked_offset FROM engine.relay WHERE engine = $1",
+        r#"SELECT topic, partition, acked_offset, coalesce(
+               (SELECT min(number) - 1 FROM engine.outbox
+                WHERE outbox.engine = $1 AND outbox.topic = relay.topic
+                  AND outbox.partition = relay.partition),
+               last_number) AS "mark!"
+           FROM engine.relay JOIN engine.counter USING (engine, topic, partition)
+           WHERE engine = $1"#,
         engine
     )
     .fetch_all(conn)
     .await?;
-    let acked: HashMap<(Topic, Partition), Offset> = rows
+    let acked: HashMap<(Topic, Partition), (Offset, i64)> = rows
         .into_iter()
         .filter_map(|row| {
             let place = (row.topic.parse().ok()?, Partition(row.partition));
-            Some((place, Offset(row.acked_offset)))
+            Some((place, (Offset(row.acked_offset), row.mark)))
         })
         .collect();
     let places: Vec<_> = acked.keys().copied().collect();
     let ends = log.ends(&places).await?.into_iter();
-    let stretch = ends.map(|(topic, partition, end)| Stretch {
-        topic,
-        partition,
-        from: acked[&(topic, partition)].next(),
-        end,
+    let stretch = ends.map(|(topic, partition, end)| {
+        let (acked, mark) = acked[&(topic, partition)];
+        Stretch {
+            topic,
+            partition,
+            from: acked.next(),
+            end,
+            mark,
+        }
     });
     Ok(stretch.filter(|it| it.from < it.end).collect())
 }
@@ -140,35 +183,43 @@ async fn drawn(engine: &str, conn: &mut PgConnection) -> Result<HashMap<Place, i
         .collect())
 }
 
-/// Keeps the ids of the engine's outputs with numbers above `known`.
-async fn keep_unknown(
+/// Finds the engine's outputs with numbers above `mark`, and keeps the ids of those above
+/// `drawn`.
+async fn read(
     engine: &str,
     mut replay: Replay,
-    known: i64,
+    (mark, drawn): (i64, i64),
     conn: &mut PgConnection,
-) -> Result<Unknown, RecoveryError> {
-    let mut unknown = Unknown::default();
+) -> Result<Found, RecoveryError> {
+    let mut found = Found {
+        last_number: mark,
+        ..Found::default()
+    };
     while let Some(records) = next_batch(&mut replay).await? {
         let mut ids = Vec::new();
         for record in records {
             let stamp = record.stamp().filter(|stamp| stamp.producer == engine);
             let number = stamp.and_then(|stamp| i64::try_from(stamp.number).ok());
-            let Some(number) = number.filter(|number| *number > known) else {
+            // Others are dropped by whoever reads them.
+            let Some(number) = number.filter(|number| *number > found.last_number) else {
                 continue;
             };
-            let at = record.at;
-            let id = record
-                .event_id()
-                .ok_or(RecoveryError::NoId { at, number })?;
-            ids.push(id.as_uuid());
-            unknown.outputs += 1;
-            unknown.last_number = unknown.last_number.max(number);
+            let (at, offset) = (record.at, record.at.offset);
+            let id = record.event_id();
+            let id = id.ok_or(RecoveryError::NoId { at, number })?.as_uuid();
+            found.last_number = number;
+            if number > drawn {
+                ids.push(id);
+                found.unknown += 1;
+            } else {
+                found.drawn.push(Told { offset, number, id });
+            }
         }
         if !ids.is_empty() {
             keep(engine, &ids, conn).await?;
         }
     }
-    Ok(unknown)
+    Ok(found)
 }
 
 /// The next records; waits for a log that cannot be read now.
@@ -184,43 +235,18 @@ async fn next_batch(replay: &mut Replay) -> Result<Option<Vec<Record>>, ReadErro
     }
 }
 
-async fn keep(engine: &str, ids: &[Uuid], conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Keeps the ids of what the log holds.
+pub(super) async fn keep(
+    engine: &str,
+    ids: &[Uuid],
+    conn: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO engine.told (engine, event_id)
          SELECT $1, event_id FROM UNNEST($2::uuid[]) AS found (event_id) ORDER BY event_id
          ON CONFLICT DO NOTHING",
         engine,
         ids,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn go_on_behind(
-    engine: &str,
-    stretch: &Stretch,
-    last_number: i64,
-    conn: &mut PgConnection,
-) -> Result<(), sqlx::Error> {
-    let (topic, partition) = (stretch.topic.as_str(), stretch.partition.0);
-    sqlx::query!(
-        "UPDATE engine.counter SET last_number = $4
-         WHERE engine = $1 AND topic = $2 AND partition = $3 AND last_number < $4",
-        engine,
-        topic,
-        partition,
-        last_number,
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "UPDATE engine.relay SET acked_offset = greatest(acked_offset, $4)
-         WHERE engine = $1 AND topic = $2 AND partition = $3",
-        engine,
-        topic,
-        partition,
-        stretch.end.0 - 1,
     )
     .execute(conn)
     .await?;

@@ -110,6 +110,41 @@ impl Street {
         }
     }
 
+    /// Waits until so many inputs were decided over, told or not.
+    pub(crate) async fn decided(&self, inputs: i64) {
+        let heard = "SELECT coalesce(sum(inputs), 0)::bigint FROM engine_counting.heard";
+        self.until(heard, |heard| heard == inputs).await;
+    }
+
+    /// Nobody decides over the account's inputs until this is dropped.
+    pub(crate) async fn hold(&self, account: &str) -> PgConnection {
+        let mut conn = self.conn().await;
+        let hold = "SELECT 1 FROM compline.checkpoint WHERE partition = $1 FOR UPDATE";
+        sqlx::raw_sql("BEGIN").execute(&mut conn).await.unwrap();
+        let held = sqlx::query(hold).bind(self.heard_on(account).0);
+        held.execute(&mut conn).await.unwrap();
+        conn
+    }
+
+    /// Accounts whose inputs stand on partitions of their own, and what is told of their
+    /// left ads on one.
+    pub(crate) fn apart(&self) -> [String; 3] {
+        let mut found: Vec<String> = Vec::new();
+        for account in (0..10_000).map(|number| format!("apart{number}")) {
+            let left = |account: &str| self.partition_of(&format!("{account}-left"));
+            let fits = |it: &String| {
+                left(it) == left(&account) && self.heard_on(it) != self.heard_on(&account)
+            };
+            if found.iter().all(fits) {
+                found.push(account);
+            }
+            if found.len() == 3 {
+                break;
+            }
+        }
+        found.try_into().unwrap()
+    }
+
     /// Waits until more than `inputs` were decided over.
     pub(crate) async fn told_some(&self, inputs: i64) {
         let heard = "SELECT coalesce(sum(inputs), 0)::bigint FROM engine_counting.heard";
