@@ -5,7 +5,7 @@ use crate::{
     engine::Engine,
     entity::Meeting,
     generation::Promotion,
-    guard::{Guard, Guards},
+    guard::Guards,
     log::Log,
     projector::Projector,
     recovery::Recovery,
@@ -79,11 +79,12 @@ pub const CASES: &[Case] = &[
         strikes: 1,
         run: |guards, strikes| {
             check(Recovery {
-                guards: guards.without(Guard::Renumbering),
+                guards,
                 strikes,
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 0)],
                 processes: 1,
                 places: 2,
+                server_stays: false,
             })
         },
     },
@@ -93,11 +94,12 @@ pub const CASES: &[Case] = &[
         strikes: 1,
         run: |guards, strikes| {
             check(Recovery {
-                guards: guards.without(Guard::Renumbering),
+                guards,
                 strikes,
                 inputs: vec![(vec!['a', 'b'], 0), (vec!['c'], 0)],
                 processes: 1,
                 places: 1,
+                server_stays: false,
             })
         },
     },
@@ -112,6 +114,7 @@ pub const CASES: &[Case] = &[
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 0)],
                 processes: 1,
                 places: 1,
+                server_stays: false,
             })
         },
     },
@@ -126,6 +129,22 @@ pub const CASES: &[Case] = &[
                 inputs: vec![(vec!['a'], 0), (vec!['c'], 1)],
                 processes: 2,
                 places: 1,
+                server_stays: false,
+            })
+        },
+    },
+    Case {
+        name: "emptied",
+        about: "the tables of a running engine are emptied in a quiet moment, under a server that goes on",
+        strikes: 1,
+        run: |guards, strikes| {
+            check(Recovery {
+                guards,
+                strikes,
+                inputs: vec![(vec!['a', 'b'], 0), (vec!['c'], 0)],
+                processes: 1,
+                places: 1,
+                server_stays: true,
             })
         },
     },

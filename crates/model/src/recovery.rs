@@ -33,6 +33,9 @@ pub(crate) struct Recovery {
     pub(crate) processes: usize,
     /// How many output partitions each input has an output for.
     pub(crate) places: usize,
+    /// Whether the server and its sessions stay: then the tables are only ever emptied, and
+    /// while nobody looks and nothing is under way. More is not promised.
+    pub(crate) server_stays: bool,
     /// How often fate may strike.
     pub(crate) strikes: u8,
 }
@@ -186,8 +189,13 @@ impl Recovery {
         Some(())
     }
 
-    fn go_back(world: &mut World, to: Database) -> Option<()> {
+    fn go_back(&self, world: &mut World, to: Database) -> Option<()> {
         world.database = to;
+        if self.server_stays {
+            let is_told = |it: &Process| it.relay.under_way.iter().all(Vec::is_empty);
+            let is_quiet = world.looking.is_none() && world.processes.iter().all(is_told);
+            return is_quiet.then_some(());
+        }
         world.server += 1;
         // Sessions end.
         world.leader = None;
@@ -292,7 +300,10 @@ impl Model for Recovery {
             }
         }
         if world.strikes > 0 {
-            actions.extend([Action::Back, Action::Restore, Action::Drop]);
+            actions.push(Action::Drop);
+            if !self.server_stays {
+                actions.extend([Action::Back, Action::Restore]);
+            }
             actions.extend((0..self.processes).map(Action::Crash));
         }
     }
@@ -345,9 +356,9 @@ impl Model for Recovery {
             }
             Action::Restore => {
                 let backup = world.backup.clone()?;
-                Self::go_back(&mut world, backup)?;
+                self.go_back(&mut world, backup)?;
             }
-            Action::Drop => Self::go_back(&mut world, Database::empty(self.inputs.len()))?,
+            Action::Drop => self.go_back(&mut world, Database::empty(self.inputs.len()))?,
             Action::Crash(process) => {
                 world.processes[process] = Process::default();
                 world.leader.take_if(|it| *it == process);

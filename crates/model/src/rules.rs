@@ -25,7 +25,7 @@ pub const RULES: &[Rule] = &[
     rule(Guard::OneProducer, "outbox", promise::ORDER),
     rule(Guard::NoTimeout, "outbox", promise::LOST),
     rule(Guard::RecoveryById, "recovery", promise::LOST),
-    rule(Guard::Ledger, "recovery", promise::LOST),
+    rule(Guard::Ledger, "emptied", promise::LOST),
     rule(Guard::RelayLooks, "old-outbox", promise::LOST),
     rule(Guard::SettledAppends, "two-processes", promise::LOST),
     rule(Guard::Renumbering, "two-histories", promise::LOST),

@@ -35,6 +35,11 @@ fn a_database_that_goes_back_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn tables_that_are_emptied_under_their_engine_are_noticed() {
+    holds("emptied");
+}
+
+#[test]
 fn an_old_outbox_hides_nothing() {
     holds("old-outbox");
 }
