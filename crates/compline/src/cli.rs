@@ -23,7 +23,7 @@ mod up;
 mod wait;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     client::Target,
@@ -127,6 +127,12 @@ enum Action {
 }
 
 impl Cli {
+    /// Of this process; one that was called wrongly ends here, with 2.
+    pub fn of_process() -> Self {
+        let matches = with_negative_numbers(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> Result<()> {
         tokio::runtime::Builder::new_multi_thread()
@@ -174,5 +180,36 @@ impl Cli {
         }
         out.flush()?;
         Ok(())
+    }
+}
+
+/// A number below zero is a value, also where it is a wrong one: who takes the value says
+/// so, where clap would know no such option.
+fn with_negative_numbers(command: Command) -> Command {
+    let takes = |arg: clap::Arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    command
+        .mut_args(takes)
+        .mut_subcommands(with_negative_numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_below_zero_is_a_value_wherever_it_stands() {
+        for line in [
+            "compline projection promote ad-status --within -5",
+            "compline projection compare ad-status --rows -1",
+            "compline ads list --page-size -1",
+        ] {
+            let command = with_negative_numbers(Cli::command());
+            let refused = command.try_get_matches_from(line.split(' ')).unwrap_err();
+            let told = refused.to_string();
+            assert!(told.contains("invalid value '-"), "{told}");
+        }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use compline::{cli::Cli, problem};
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::of_process().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if problem::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

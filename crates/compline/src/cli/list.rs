@@ -43,8 +43,7 @@ impl List {
 #[derive(Debug, Args)]
 pub(super) struct Page {
     /// How many at once, 1 to 1000 [default: 50; with --all 1000]
-    #[arg(long, value_name = "N", allow_negative_numbers = true,
-          value_parser = clap::value_parser!(i32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
     page_size: Option<i32>,
     /// Go on behind an earlier page
     #[arg(
