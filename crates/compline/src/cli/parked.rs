@@ -30,7 +30,7 @@ use crate::{
 pub(super) enum ParkedCommand {
     /// Show every parked key: who set it aside, since when, why
     List,
-    /// Show a key's events decoded, and what failed
+    /// Show a key's events decoded, and what failed, for each who has set it aside
     Show {
         #[command(flatten)]
         which: Which,
@@ -92,10 +92,15 @@ impl ParkedCommand {
         match self {
             Self::List => list(&parked, out),
             Self::Show { which, log } => {
-                let key = which.one(&parked)?;
-                let offsets = desk::offsets(&mut conn, &key.place, &key.key).await?;
                 let log = log.open(target)?;
-                show(key, &again::read(&log, &key.place, &offsets).await?, out)
+                for (shown, key) in which.all(&parked)?.into_iter().enumerate() {
+                    if shown > 0 && !out.is_json() {
+                        out.line("")?;
+                    }
+                    let offsets = desk::offsets(&mut conn, &key.place, &key.key).await?;
+                    show(key, &again::read(&log, &key.place, &offsets).await?, out)?;
+                }
+                Ok(())
             }
             Self::Redrive {
                 which,
@@ -141,11 +146,17 @@ async fn connect(database: &Database) -> Result<PgConnection> {
 }
 
 impl Which {
-    fn one<'a>(&self, parked: &'a [ParkedKey]) -> Result<&'a ParkedKey> {
+    /// At least one.
+    fn all<'a>(&self, parked: &'a [ParkedKey]) -> Result<Vec<&'a ParkedKey>> {
         let found = matching(parked, Some(&self.key), self.reader.as_deref());
+        ensure!(!found.is_empty(), nothing(&self.key, parked));
+        Ok(found)
+    }
+
+    fn one<'a>(&self, parked: &'a [ParkedKey]) -> Result<&'a ParkedKey> {
+        let found = self.all(parked)?;
         match found[..] {
             [one] => Ok(one),
-            [] => bail!("{}", nothing(&self.key, parked)),
             _ => {
                 let readers: Vec<String> = found.iter().map(|key| reader_of(key)).collect();
                 bail!(
