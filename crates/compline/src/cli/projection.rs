@@ -47,6 +47,9 @@ pub(super) enum ProjectionCommand {
         /// Only make it
         #[arg(long)]
         no_wait: bool,
+        /// Though another one is being rebuilt
+        #[arg(long)]
+        another: bool,
         #[command(flatten)]
         log: LogTarget,
     },
@@ -124,9 +127,14 @@ impl ProjectionCommand {
             Self::List { name, log } => {
                 progress::list(name, &log.open(target)?, &database, out).await
             }
-            Self::Rebuild { name, no_wait, log } => {
+            Self::Rebuild {
+                name,
+                no_wait,
+                another,
+                log,
+            } => {
                 let log = log.open(target)?;
-                let generation = rebuild(name, &database).await?;
+                let generation = rebuild(name, another, &database).await?;
                 if no_wait {
                     return tell_made(name, generation, out);
                 }
@@ -220,8 +228,16 @@ fn promotion(parked: Parked, patience: &Patience, also: Token) -> Promotion {
     }
 }
 
-async fn rebuild(name: ProjectionName, database: &Database) -> Result<Generation> {
+async fn rebuild(name: ProjectionName, another: bool, database: &Database) -> Result<Generation> {
     let mut steward = Steward::take(database, name.as_str()).await?;
+    if let Some(begun) = under_way(&steward.standing().await?).filter(|_| !another) {
+        let name = name.as_str();
+        bail!(
+            "generation {begun} of {name} is being rebuilt already and goes on by itself: \
+             `compline projection list {name}` shows how far it is, `compline projection drop \
+             {name} --generation {begun}` takes it away, --another makes one more"
+        );
+    }
     let partitions_of = |topic| TopicSpec::of(topic).partitions;
     let made = match name {
         ProjectionName::AdStatus => steward.rebuild::<AdStatus>(partitions_of).await,
@@ -229,6 +245,14 @@ async fn rebuild(name: ProjectionName, database: &Database) -> Result<Generation
         ProjectionName::Tenancy => steward.rebuild::<Tenancy>(partitions_of).await,
     };
     Ok(made?)
+}
+
+/// The newest generation that was made since the one that is read.
+fn under_way(standing: &[Standing]) -> Option<Generation> {
+    let live = standing.iter().find(|each| each.is_live)?.generation;
+    let others = standing.iter().filter(|each| !each.is_previous);
+    let newest = others.map(|each| each.generation).max()?;
+    (newest > live).then_some(newest)
 }
 
 fn tell_made(name: ProjectionName, generation: Generation, out: &mut Output) -> Result<()> {
