@@ -24,8 +24,9 @@ use crate::role::{ProjectionName, RoleName};
 /// The commented default file.
 pub const DEFAULTS: &str = include_str!("../compline.default.toml");
 
-/// A pool that fills up is slow by its nature, which sqlx warns of.
-const QUIET: &str = "log = \"warn,sqlx::pool=error\"";
+/// sqlx warns of a pool that fills up, which is slow by its nature, and of a statement that
+/// takes a second, whole, as on a machine that is busy.
+const QUIET: &str = "log = \"warn,sqlx::pool=error,sqlx::query=error\"";
 
 const ENV_PREFIX: &str = "COMPLINE";
 
