@@ -151,6 +151,10 @@ impl Client {
         &self,
         partitions: &[(Topic, Partition)],
     ) -> Result<Vec<(Topic, Partition, Offset)>, LogError> {
+        if partitions.is_empty() {
+            // librdkafka would refuse the question.
+            return Ok(Vec::new());
+        }
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
             // As a time, Kafka's name for the end.

@@ -61,6 +61,7 @@ async fn bounds_ends_and_times() {
     let bounds = street.log.bounds(AD, P).await.unwrap();
     assert_eq!((bounds.start, bounds.end), (Offset(0), Offset(100)));
     let asked = [(AD, Partition(0)), (AD, P), (Topic::Account, Partition(2))];
+    assert_eq!(street.log.ends(&[]).await.unwrap(), []);
     let ends = street.log.ends(&asked).await.unwrap();
     let ends: Vec<i64> = ends.into_iter().map(|(_, _, end)| end.0).collect();
     assert_eq!(ends, [0, 100, 0]);
