@@ -18,10 +18,12 @@ mod log;
 mod machine;
 mod measure;
 mod pace;
+mod peers;
 mod project;
 mod read;
 mod rebuild;
 mod report;
+mod script;
 mod street;
 mod visible;
 mod webhook;
@@ -70,6 +72,8 @@ enum What {
     GroupCommit,
     /// All of these
     All,
+    /// Beside Kafka Connect with Debezium's JDBC sink, which needs Java and Maven
+    Connect,
     /// The embedded log, alone in a process.
     #[value(hide = true)]
     Broker,
@@ -169,6 +173,9 @@ async fn measure(cli: &Cli) -> Result<Report> {
         for row in log::beside_kafka(&setting).await.context("log")? {
             report.add(row);
         }
+    }
+    if cli.what == What::Connect {
+        report.add(peers::connect(&setting).await.context("connect")?);
     }
     Ok(report)
 }

@@ -1,0 +1,8 @@
+//! Others on the same work in the same run: rows whose limit is a peer. The scripts in
+//! `benches/peers` install it, pinned; it is started here, takes turns with ours, and is
+//! ended. `benches/peers/README.md` says where its work and ours differ.
+
+mod connect;
+mod process;
+
+pub(crate) use connect::measure as connect;
