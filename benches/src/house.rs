@@ -97,6 +97,11 @@ impl OwnDatabase {
         self.cluster.password()
     }
 
+    /// As the superuser.
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(DATABASE)
+    }
+
     /// The processor time that Postgres has used.
     pub(crate) fn processor_seconds(&self) -> f64 {
         processor_seconds_of_family(self.cluster.pid())

@@ -74,6 +74,10 @@ enum What {
     All,
     /// Beside Kafka Connect with Debezium's JDBC sink, which needs Java and Maven
     Connect,
+    /// Beside cqrs-es with postgres-es, which cargo builds
+    PostgresEs,
+    /// The last two
+    Peers,
     /// The embedded log, alone in a process.
     #[value(hide = true)]
     Broker,
@@ -174,8 +178,14 @@ async fn measure(cli: &Cli) -> Result<Report> {
             report.add(row);
         }
     }
-    if cli.what == What::Connect {
+    let peer = |row| cli.what == row || cli.what == What::Peers;
+    if peer(What::Connect) {
         report.add(peers::connect(&setting).await.context("connect")?);
+    }
+    if peer(What::PostgresEs) {
+        for row in peers::postgres_es(&setting).await.context("postgres-es")? {
+            report.add(row);
+        }
     }
     Ok(report)
 }

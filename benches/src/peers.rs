@@ -3,6 +3,8 @@
 //! ended. `benches/peers/README.md` says where its work and ours differ.
 
 mod connect;
+mod postgres_es;
 mod process;
 
 pub(crate) use connect::measure as connect;
+pub(crate) use postgres_es::measure as postgres_es;

@@ -125,6 +125,27 @@ pub(crate) async fn ours(
     Ok(project(own, log, events, number).await?.0)
 }
 
+/// From the first of `count` appends to the commit of the last, into a generation of its
+/// own, with a projector that reads already. The topic is empty.
+pub(crate) async fn ours_as_told(
+    own: &OwnDatabase,
+    log: &Log,
+    count: usize,
+    number: Generation,
+) -> Result<(Spent, Events)> {
+    let running = Running::start(own, log, number).await?;
+    let all = usize::try_from(connections())?;
+    running.wait_for(|states| states.len() == all).await?;
+    let began = Instant::now();
+    let before = Spent::since_start(began, processor_seconds(), own);
+    let events = Events::append(log, count).await?;
+    running.wait_for_all(&events).await?;
+    let mut spent = Spent::since_start(began, processor_seconds(), own).minus(before);
+    spent.events = count;
+    running.stop().await?;
+    Ok((spent, events))
+}
+
 /// The limit, into tables that are made the same way.
 async fn write(
     own: &OwnDatabase,
