@@ -76,7 +76,9 @@ enum What {
     Connect,
     /// Beside cqrs-es with postgres-es, which cargo builds
     PostgresEs,
-    /// The last two
+    /// Beside Flask, gunicorn and Celery, which need Python and Redis
+    Flask,
+    /// The last three
     Peers,
     /// The embedded log, alone in a process.
     #[value(hide = true)]
@@ -184,6 +186,11 @@ async fn measure(cli: &Cli) -> Result<Report> {
     }
     if peer(What::PostgresEs) {
         for row in peers::postgres_es(&setting).await.context("postgres-es")? {
+            report.add(row);
+        }
+    }
+    if peer(What::Flask) {
+        for row in peers::flask(&setting).await.context("flask")? {
             report.add(row);
         }
     }

@@ -3,8 +3,10 @@
 //! ended. `benches/peers/README.md` says where its work and ours differ.
 
 mod connect;
+mod flask;
 mod postgres_es;
 mod process;
 
 pub(crate) use connect::measure as connect;
+pub(crate) use flask::measure as flask;
 pub(crate) use postgres_es::measure as postgres_es;
