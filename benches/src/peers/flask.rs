@@ -25,10 +25,11 @@ use crate::{
 };
 use queue::{Durability, Queue};
 
-/// gunicorn's own advice is twice the processors and one, here for two of them.
-const WORKERS: &str = "5";
-/// Kept-alive connections need threads; a request holds one.
-const THREADS: &str = "4";
+/// As many as there are processors, here two: with gunicorn's own advice, twice as many and
+/// one, it fell further behind ours, perhaps since load client and Redis want them as well.
+const WORKERS: &str = "2";
+/// A request holds one; a connection that waits for its next holds none.
+const THREADS: &str = "16";
 
 pub(crate) async fn measure(setting: &Setting) -> Result<Vec<Row>> {
     let programs = script::folder_from("peers/flask/install", &[]).await?;
