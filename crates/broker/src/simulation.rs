@@ -22,6 +22,7 @@ mod answers;
 mod audit;
 mod clients;
 mod groups;
+mod meanwhile;
 mod model;
 mod net;
 mod plan;

@@ -17,9 +17,10 @@
 //! A killed process loses nothing that was written, except that its last write at the end of a
 //! file may be cut.
 //! A sync that fails leaves some of its bytes on no disk, and the next one does not mend that: it
-//! succeeds (as on Linux, where a page is clean after a failed write-back). It takes part in no
-//! sound bytes behind unsound ones within one file's unsynced end; a disk that does that, too,
-//! makes the broker refuse to open, not lose anything.
+//! succeeds (as on Linux, where a page is clean after a failed write-back), even if it begins
+//! before the first one returns. It takes part in no sound bytes behind unsound ones within one
+//! file's unsynced end; a disk that does that, too, makes the broker refuse to open, not lose
+//! anything.
 
 mod content;
 mod faults;
@@ -341,28 +342,31 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let (met, meanwhile, until) = {
+        let (fails, meanwhile, until) = {
             let mut state = self.disk.state();
             if state.fate.is_over() {
                 return Err(gone());
             }
             let met = state.fate.meet(Call::Sync);
+            let fails = state.fail_syncs || met.is_err();
+            let until = self.content().written();
+            if fails && !state.fate.is_over() {
+                self.content().sync_failed(until, &mut state.fate.rng);
+                state.has_holes = true;
+            }
             let due = state.meanwhile.take_if(|(skipped, _)| *skipped == 0);
             if let Some((skipped, _)) = &mut state.meanwhile {
                 *skipped -= 1;
             }
-            (met, due, self.content().written())
+            (fails, due, until)
         };
         if let Some((_, meanwhile)) = meanwhile {
             meanwhile();
         }
-        let mut state = self.disk.state();
-        if state.fate.is_over() {
+        if self.disk.state().fate.is_over() {
             return Err(gone());
         }
-        if state.fail_syncs || met.is_err() {
-            self.content().sync_failed(until, &mut state.fate.rng);
-            state.has_holes = true;
+        if fails {
             return Err(io::Error::other("sync failed"));
         }
         self.content().synced(until);

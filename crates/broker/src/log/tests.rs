@@ -1,5 +1,6 @@
 //! Recovery, roll and reads, on a disk that forgets.
 
+mod failed_syncs;
 mod full_disk;
 mod retention;
 mod rolls;
