@@ -217,7 +217,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::file::sim::SimDisk;
+    use crate::file::sim::{Moment, SimDisk};
 
     fn key(group: &str, partition: i32) -> Key {
         Key {
@@ -321,7 +321,7 @@ mod tests {
             done.send((next, thread.join().unwrap())).unwrap();
             commit_at_each_sync(&on, &committing, next + 1, done);
         };
-        disk.during_sync(0, Box::new(commit));
+        disk.during(Moment::Sync, 0, Box::new(commit));
     }
 
     #[tokio::test]

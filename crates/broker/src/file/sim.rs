@@ -46,14 +46,23 @@ pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
+/// When something else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before a write.
+    Write,
+    /// While a file is synced: behind what that makes durable, and before its caller knows.
+    Sync,
+}
+
 struct State {
     tree: Tree,
     fate: Fate,
     fail_syncs: bool,
     /// A sync of a file failed, so that what is written behind may stand behind a hole.
     has_holes: bool,
-    /// What happens while a sync of a file is under way, and how many are before that.
-    meanwhile: Option<(u32, Meanwhile)>,
+    /// What happens at such a moment, and how many are before that.
+    meanwhile: Option<(Moment, u32, Meanwhile)>,
     locked: Arc<AtomicBool>,
 }
 
@@ -180,13 +189,12 @@ impl SimDisk {
         self.state().fate.failed
     }
 
-    /// Has something happen while a sync of a file is under way, the next one after `skipped`:
-    /// behind what that sync makes durable, and before its caller knows.
-    pub(crate) fn during_sync(&self, skipped: u32, meanwhile: Meanwhile) {
-        self.state().meanwhile = Some((skipped, meanwhile));
+    /// Has something happen at the next such moment after `skipped`.
+    pub(crate) fn during(&self, moment: Moment, skipped: u32, meanwhile: Meanwhile) {
+        self.state().meanwhile = Some((moment, skipped, meanwhile));
     }
 
-    /// There was no such sync.
+    /// There was no such moment.
     pub(crate) fn forget_meanwhile(&self) {
         self.state().meanwhile = None;
     }
@@ -207,6 +215,16 @@ impl SimDisk {
 }
 
 impl State {
+    /// What happens at a moment that is come.
+    fn take_meanwhile(&mut self, now: Moment) -> Option<Meanwhile> {
+        let (_, skipped, _) = self.meanwhile.as_mut().filter(|(at, ..)| *at == now)?;
+        if *skipped > 0 {
+            *skipped -= 1;
+            return None;
+        }
+        self.meanwhile.take().map(|(.., meanwhile)| meanwhile)
+    }
+
     /// A disk that goes on where this one ends.
     fn hand_over(&mut self, tree: Tree) -> SimDisk {
         let mut fate = Fate::new(self.fate.rng.random());
@@ -283,6 +301,10 @@ impl SimFile {
 
     /// Writes what there is room for, and of a write that is the last one only some.
     fn write(&self, at: Option<u64>, bytes: &[u8]) -> io::Result<()> {
+        let meanwhile = self.disk.state().take_meanwhile(Moment::Write);
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         let mut state = self.disk.state();
         let was_over = state.fate.is_over();
         let met = state.fate.meet(Call::Write);
@@ -354,13 +376,9 @@ impl DiskFile for SimFile {
                 self.content().sync_failed(until, &mut state.fate.rng);
                 state.has_holes = true;
             }
-            let due = state.meanwhile.take_if(|(skipped, _)| *skipped == 0);
-            if let Some((skipped, _)) = &mut state.meanwhile {
-                *skipped -= 1;
-            }
-            (fails, due, until)
+            (fails, state.take_meanwhile(Moment::Sync), until)
         };
-        if let Some((_, meanwhile)) = meanwhile {
+        if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
         if self.disk.state().fate.is_over() {

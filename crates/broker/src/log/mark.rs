@@ -69,11 +69,11 @@ impl MarkFile {
 
     /// Writes without syncing. `turn` is any number that grows by one each time.
     pub(crate) fn write(&self, mark: &Mark, turn: u64) -> Result<(), Error> {
-        self.unsynced.store(true, Ordering::Release);
         let place = turn % PLACES * STRIDE;
-        self.file
-            .write_at(&encode(mark), place)
-            .map_err(Error::io("write", &self.path))
+        let written = self.file.write_at(&encode(mark), place);
+        // Behind the write: a sync that somebody else begins before it does not count for it.
+        self.unsynced.store(true, Ordering::Release);
+        written.map_err(Error::io("write", &self.path))
     }
 
     /// Makes durable what was written, if anything was; waits for whoever does so already.

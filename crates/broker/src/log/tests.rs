@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::batch::{self, NewRecord};
-use crate::file::sim::SimDisk;
+use crate::file::sim::{Moment, SimDisk};
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
 

@@ -12,6 +12,7 @@ use super::net::Ask;
 use super::plan::Step;
 use super::world::World;
 use crate::clock::now_ms;
+use crate::file::sim::Moment;
 use crate::housekeeping;
 use crate::server::Server;
 
@@ -82,7 +83,7 @@ impl World {
                 net.collect(&disk);
             }
         };
-        self.disk.during_sync(skipped, Box::new(send));
+        self.disk.during(Moment::Sync, skipped, Box::new(send));
         work(self);
         self.disk.forget_meanwhile();
         // There was no sync, or it had to be waited for.

@@ -1,4 +1,4 @@
-//! A sync that fails while another one of the same file is under way.
+//! A sync that fails while another one of the same file is under way, or one that comes too early.
 
 use std::sync::mpsc;
 use std::thread;
@@ -24,7 +24,7 @@ fn at_once(disk: &SimDisk, partition: &Arc<Partition>, first: Work, second: Work
         });
         let _ = is_done.recv_timeout(Duration::from_millis(50));
     };
-    disk.during_sync(0, Box::new(begin));
+    disk.during(Moment::Sync, 0, Box::new(begin));
     [first(partition).is_err(), told.recv().unwrap()]
 }
 
@@ -51,4 +51,17 @@ fn a_new_start_is_not_durable_because_somebody_else_syncs_the_mark() {
     let sync: Work = |partition| partition.sync_mark();
     let delete: Work = |partition| partition.delete_before(2).map(drop);
     assert_eq!(at_once(&disk, &partition, sync, delete), [true; 2]);
+}
+
+#[test]
+fn a_new_start_is_durable_though_somebody_else_syncs_the_mark_before_it_is_written() {
+    let disk = new_disk();
+    let partition = Arc::new(open(&disk).unwrap());
+    append(&partition, 1);
+    partition.sync().unwrap();
+    let other = partition.clone();
+    let sync = move || other.sync_mark().unwrap();
+    disk.during(Moment::Write, 0, Box::new(sync));
+    assert_eq!(partition.delete_before(2).unwrap(), 2);
+    assert_eq!(start_of(&open(&disk.after_power_loss(0)).unwrap()), 2);
 }
