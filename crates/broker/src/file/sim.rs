@@ -53,6 +53,8 @@ pub(crate) enum Moment {
     Write,
     /// While a file is synced: behind what that makes durable, and before its caller knows.
     Sync,
+    /// Likewise while the names in a folder are.
+    SyncNames,
 }
 
 struct State {
@@ -272,7 +274,15 @@ impl Disk for SimDisk {
         if state.fail_syncs {
             return Err(io::Error::other("sync failed"));
         }
-        state.tree.sync_dir(path)
+        state.tree.sync_dir(path)?;
+        if let Some(meanwhile) = state.take_meanwhile(Moment::SyncNames) {
+            drop(state);
+            meanwhile();
+            if self.has_stopped() {
+                return Err(gone());
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<LockGuard>> {

@@ -29,7 +29,8 @@ impl World {
             Step::Commit,
             Step::FetchOffsets,
         ];
-        self.meanwhile(&steps, 0, Self::sync);
+        let chosen = self.some_of(&steps);
+        self.meanwhile(&chosen, (Moment::Sync, 0), Self::sync);
     }
 
     /// Nobody who commits or asks waits while the offsets' log is made smaller.
@@ -42,25 +43,40 @@ impl World {
             Step::Heartbeat,
         ];
         let skipped = self.rng.random_range(0..4);
+        // Whoever makes a topic waits for a sync of this log, but not for one of the folder, of
+        // which the second gives the smaller log its name.
+        let (chosen, when) = match self.rng.random_ratio(1, 3) {
+            true => {
+                let again = vec![Step::DeleteTopic, Step::CreateTopic];
+                (again, (Moment::SyncNames, skipped % 2))
+            }
+            false => (self.some_of(&steps), (Moment::Sync, skipped)),
+        };
         let mut kept = Ok(true);
-        self.meanwhile(&steps, skipped, |world| {
+        self.meanwhile(&chosen, when, |world| {
             kept = world.keep(|server| housekeeping::compact_offsets(server, now_ms()));
         });
         kept.map(drop)
     }
 
-    /// Has some of `steps` happen during a sync of what `work` does.
-    fn meanwhile(&mut self, steps: &[Step], skipped: u32, work: impl FnOnce(&mut World)) {
-        // Together, so that a second one of the same kind does not know of the first.
+    fn some_of(&mut self, steps: &[Step]) -> Vec<Step> {
         let count = self.rng.random_range(1..4);
-        let chosen: Vec<_> = steps
-            .choose_multiple(&mut self.rng, count)
-            .copied()
-            .collect();
-        let asks: VecDeque<_> = chosen
-            .into_iter()
+        let chosen = steps.choose_multiple(&mut self.rng, count);
+        chosen.copied().collect()
+    }
+
+    /// Has `steps` happen at a moment of `work`, which comes after a number of others.
+    fn meanwhile(
+        &mut self,
+        steps: &[Step],
+        (moment, skipped): (Moment, u32),
+        work: impl FnOnce(&mut World),
+    ) {
+        // Together, so that a second one of the same kind does not know of the first.
+        let asks: VecDeque<_> = steps
+            .iter()
             .filter_map(|step| {
-                let ask = self.ask(step)?;
+                let ask = self.ask(*step)?;
                 Some((self.target(&ask), ask))
             })
             .collect();
@@ -83,10 +99,10 @@ impl World {
                 net.collect(&disk);
             }
         };
-        self.disk.during(Moment::Sync, skipped, Box::new(send));
+        self.disk.during(moment, skipped, Box::new(send));
         work(self);
         self.disk.forget_meanwhile();
-        // There was no sync, or it had to be waited for.
+        // There was no such moment, or one that had to be waited for.
         let left = std::mem::take(&mut *asks.lock().unwrap());
         left.into_iter().for_each(|(_, ask)| self.send(ask));
     }
