@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::Error;
-use crate::batch::{self, HEADER, Header};
+use crate::batch::{self, HEADER, Header, SUM_FROM, sum_of};
 use crate::file::DiskFile;
 
 const HEADERS_CHUNK: usize = 64 << 10;
@@ -126,6 +126,26 @@ impl<'a> Batches<'a> {
         self.chunk.truncate(read);
         Ok(read >= wanted)
     }
+}
+
+/// Whether the batch of `size` bytes at `position` has the right sum; however large it says it is,
+/// little memory is needed.
+pub(super) fn sum_is_right(file: &dyn DiskFile, position: u64, size: usize) -> io::Result<bool> {
+    let mut chunk = vec![0; HEADER];
+    let mut sum = 0;
+    let (mut at, end) = (position + SUM_FROM as u64, position + size as u64);
+    file.read_at(&mut chunk, position)?;
+    let expected = sum_of(&chunk);
+    while at < end {
+        chunk.resize(HEADERS_CHUNK.min((end - at) as usize), 0);
+        let read = file.read_at(&mut chunk, at)?;
+        if read < chunk.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        sum = crc32c::crc32c_append(sum, &chunk);
+        at += read as u64;
+    }
+    Ok(sum == expected)
 }
 
 /// The next batch, or an error if what is there is not the batch that was written.
