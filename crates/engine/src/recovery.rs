@@ -79,6 +79,12 @@ pub enum RecoveryError {
 }
 
 impl RecoveryError {
+    /// Whether the log's disk has changed what was told: nobody knows any more what
+    /// that was, and nothing may be decided over it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, RecoveryError::Read(ReadError::Damaged { .. }))
+    }
+
     /// Whether waiting may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {

@@ -184,6 +184,8 @@ impl<E: Engine> EngineRunner<E> {
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(LONGEST_DELAY);
                 }
+                // Each partition meets it when it is claimed, and says so.
+                Err(error) if error.is_damage() => return Ok(()),
                 adopted => {
                     return adopted.map_err(|source| EngineError::Recovery {
                         engine: E::NAME,

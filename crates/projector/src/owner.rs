@@ -26,7 +26,7 @@ use crate::{
     batch::chain,
     commit::{Batch, Outcome},
     committer::{Committer, Reply, Turn, Uncommitted},
-    fold::Fold,
+    fold::{Fold, PutOff},
     metric,
     run::Starter,
     status::{PartitionState, Status},
@@ -273,7 +273,7 @@ impl<F: Fold> Owner<F> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(End::Stopped),
-            ready = self.fold.ready(self.place.topic, &waits) => ready?,
+            ready = self.fold.ready(self.place.topic, &waits) => ready.map_err(put_off)?,
         }
         batch.is_ready = true;
         let topic = self.place.topic;
@@ -290,7 +290,7 @@ impl<F: Fold> Owner<F> {
     async fn prepare(&self) -> Result<(), End> {
         tokio::select! {
             () = self.stop.cancelled() => Err(End::Stopped),
-            prepared = self.fold.claimed() => Ok(prepared?),
+            prepared = self.fold.claimed() => prepared.map_err(put_off),
         }
     }
 
@@ -429,4 +429,11 @@ impl<F: Fold> Owner<F> {
 
 fn bytes_of(records: &[Record]) -> usize {
     records.iter().map(Record::size).sum()
+}
+
+fn put_off(put_off: PutOff) -> End {
+    match put_off {
+        PutOff::Halt(error) => End::Halt(chain(&*error)),
+        again @ PutOff::Again(_) => again.into(),
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::api;
 use crate::batch::{self, NewRecord};
-use crate::file::sim::SimDisk;
+use crate::file::sim::{Moment, SimDisk};
 use crate::topics::TopicName;
 use crate::topics::config::TopicConfig;
 
@@ -69,7 +69,7 @@ async fn a_change_under_way_is_done_before_the_log_is_closed() {
         begun.send(()).unwrap();
         told.recv().unwrap();
     };
-    disk.during_sync(0, Box::new(wait));
+    disk.during(Moment::Sync, 0, Box::new(wait));
     let creating = tokio::spawn(create("t"));
     tokio::task::spawn_blocking(move || began.recv().unwrap())
         .await

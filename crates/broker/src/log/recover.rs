@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use super::cleaner::{self, Border};
 use super::index::{Index, Summary};
+use super::order::SoundBatches;
 use super::producers::Producers;
 use super::scan::{Holes, scan};
 use super::search::sound_batch;
-use super::walk::{Batches, next_sound};
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, Mode};
@@ -95,7 +95,7 @@ pub(crate) fn open(
         ));
     }
     let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
-    let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
+    let producers = open_producers(disk, folder, &closed, &active, border, now_ms)?;
     Ok((
         assemble(disk, folder, closed, active, producers, start, border),
         mark_file,
@@ -337,6 +337,7 @@ fn open_producers(
     folder: &Path,
     closed: &VecDeque<Arc<Closed>>,
     active: &Active,
+    border: Border,
     now_ms: i64,
 ) -> Result<Producers, Error> {
     let mut producers = Producers::default();
@@ -355,17 +356,13 @@ fn open_producers(
         }
     }
     let full = closed.iter().map(|segment| {
-        let part = (&segment.file, &segment.path, segment.size);
-        (part, segment.next_offset)
+        let holes = border.holes_at(segment.base);
+        (SoundBatches::of(segment, holes), segment.next_offset)
     });
-    let last = (
-        (&active.file, &active.path, active.size),
-        active.next_offset,
-    );
+    let last = (SoundBatches::of_active(active), active.next_offset);
     let unknown = full.chain([last]).filter(|(_, end)| *end > known);
-    for ((file, path, size), _) in unknown {
-        let mut batches = Batches::new(&**file, size);
-        while let Some((header, _)) = next_sound(path, &mut batches)? {
+    for (mut batches, _) in unknown {
+        while let Some((header, _)) = batches.next()? {
             if header.base_offset >= known {
                 producers.note(&header, now_ms);
             }
