@@ -5,6 +5,7 @@
 //! | cut | 3 s | are closed | are refused |
 //! | slow | 5 s | 400 ms later each way, 100 kB/s | the same |
 //! | reset | 3 s | are closed | are reset with the first byte |
+//! | late | 15 s | say nothing, and then all of it at once, to whomever that finds | the same |
 //! | half-open | 15 s | say nothing any more, and never again what was lost | the same, until it ends |
 
 use std::{fmt, time::Duration};
@@ -25,18 +26,25 @@ pub(super) enum Fault {
     Cut,
     Slow,
     Reset,
+    Late,
     HalfOpen,
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 4] = [Fault::Cut, Fault::Slow, Fault::Reset, Fault::HalfOpen];
+    pub(super) const ALL: [Fault; 5] = [
+        Fault::Cut,
+        Fault::Slow,
+        Fault::Reset,
+        Fault::Late,
+        Fault::HalfOpen,
+    ];
 
     pub(super) const fn held(self) -> Duration {
         Duration::from_secs(match self {
             Fault::Cut | Fault::Reset => 3,
             Fault::Slow => 5,
             // Longer than the sessions of groups and the writers' statements may last.
-            Fault::HalfOpen => 15,
+            Fault::Late | Fault::HalfOpen => 15,
         })
     }
 
@@ -57,6 +65,14 @@ impl Fault {
                     .add("reset_peer", Stream::Down, json!({"timeout": 0}))
                     .await
             }
+            // Taken away before its time, it lets go of what it holds.
+            Fault::Late => {
+                for stream in Stream::BOTH {
+                    let hour = json!({"latency": 3_600_000});
+                    proxy.add("latency", stream, hour).await?;
+                }
+                Ok(())
+            }
             Fault::HalfOpen => {
                 for stream in Stream::BOTH {
                     proxy.add("timeout", stream, json!({"timeout": 0})).await?;
@@ -69,7 +85,7 @@ impl Fault {
     pub(super) async fn end(self, proxy: &Proxy) -> Result<()> {
         match self {
             Fault::Cut => proxy.enable(true).await,
-            Fault::Slow | Fault::Reset => proxy.clean().await,
+            Fault::Slow | Fault::Reset | Fault::Late => proxy.clean().await,
             // Taken away, the toxic would close what it has silenced. Made harmless, it
             // leaves the connections: what was said meanwhile is lost, and who waits for
             // an answer to it waits for ever.
@@ -98,6 +114,7 @@ impl fmt::Display for Fault {
             Fault::Cut => "cut",
             Fault::Slow => "slow",
             Fault::Reset => "reset",
+            Fault::Late => "late",
             Fault::HalfOpen => "half-open",
         })
     }
