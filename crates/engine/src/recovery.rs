@@ -34,10 +34,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use compline_event::{DecodeError, EventId, Partition, RecordId, Topic};
 use compline_eventlog::{Log, LogError, ReadError};
+use compline_readmodel::{Lease, SILENCE, unless_silent};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -51,6 +53,9 @@ mod settle;
 
 /// Ids that one statement forgets.
 const FORGOTTEN_AT_ONCE: i64 = 100_000;
+
+/// A question to the log that is not answered says so after 10 s, and goes first.
+const LOOK_SILENCE: Duration = Duration::from_secs(SILENCE.as_secs() + 2);
 
 /// Classes of Postgres' errors (its appendix A) that pass: the connection, a
 /// conflict, resources, somebody's lock, an operator's intervention. A table that is
@@ -135,7 +140,8 @@ impl Recovery {
         let Self {
             log, pool, ledger, ..
         } = self;
-        look(self.engine, log, pool, ledger, &self.under_way).await?;
+        let looking = look(self.engine, log, pool, ledger, &self.under_way);
+        unless_silent(LOOK_SILENCE, looking).await?;
         self.remember_found().await?;
         Ok(())
     }
@@ -179,9 +185,10 @@ impl Recovery {
 
     /// The database's clock, for [`Recovery::finish`].
     pub(crate) async fn now(&self) -> Result<OffsetDateTime, sqlx::Error> {
-        sqlx::query_scalar!(r#"SELECT now() AS "now!""#)
-            .fetch_one(&self.pool)
-            .await
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#);
+        line.heard(now.fetch_one(&mut *conn)).await
     }
 
     /// Forgets the ids that were found before `found_before`, when all that the log
@@ -193,6 +200,8 @@ impl Recovery {
         checkpoint_name: &str,
         found_before: OffsetDateTime,
     ) -> Result<(), sqlx::Error> {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
         let mut outputs = 0;
         while self.found.load(Ordering::Acquire) {
             let forgotten = sqlx::query!(
@@ -208,8 +217,8 @@ impl Recovery {
                 found_before,
                 FORGOTTEN_AT_ONCE,
             )
-            .execute(&self.pool)
-            .await?;
+            .execute(&mut *conn);
+            let forgotten = line.heard(forgotten).await?;
             outputs += forgotten.rows_affected();
             if forgotten.rows_affected() == 0 {
                 break;
@@ -227,12 +236,14 @@ impl Recovery {
     }
 
     async fn remember_found(&self) -> Result<(), sqlx::Error> {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
         let found = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM engine.told WHERE engine = $1) AS "found!""#,
             self.engine,
         )
-        .fetch_one(&self.pool)
-        .await?;
+        .fetch_one(&mut *conn);
+        let found = line.heard(found).await?;
         self.found.store(found, Ordering::Release);
         Ok(())
     }

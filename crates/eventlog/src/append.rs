@@ -305,6 +305,8 @@ fn librdkafka_config(log: &LogConfig, config: &AppenderConfig) -> ClientConfig {
     settings
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        // A cluster that waits for its replicas says so before the answer is given up.
+        .set("request.timeout.ms", "10000")
         .set("linger.ms", config.linger.as_millis().to_string())
         .set("batch.size", TopicSpec::gathered_batch_bytes().to_string())
         .set("queue.buffering.max.kbytes", kilobytes.to_string())

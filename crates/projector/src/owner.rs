@@ -15,7 +15,7 @@ mod open;
 use std::{sync::Arc, time::Duration};
 
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place, crash, generation, hold};
+use compline_readmodel::{Fence, Lease, Place, crash, generation, hold};
 use rand::Rng as _;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
@@ -295,8 +295,9 @@ impl<F: Fold> Owner<F> {
     }
 
     async fn claim(&self) -> Result<Fence, End> {
-        let mut conn = self.pool.acquire().await?;
-        if let Some(fence) = Fence::claim(&mut conn, &self.place).await? {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        if let Some(fence) = line.heard(Fence::claim(&mut conn, &self.place)).await? {
             return Ok(fence);
         }
         Err(self
@@ -352,8 +353,10 @@ impl<F: Fold> Owner<F> {
                 () = self.stop.cancelled() => return Err(End::Stopped),
                 () = tokio::time::sleep(HELD_POLL) => {}
             }
-            let mut conn = self.pool.acquire().await?;
-            hold::release_left_over(&mut conn, &self.place).await?;
+            let mut conn = Lease::of(&self.pool).await?;
+            let line = conn.line();
+            line.heard(hold::release_left_over(&mut conn, &self.place))
+                .await?;
             drop(conn);
             self.look_again(fence).await?;
         }
@@ -376,8 +379,9 @@ impl<F: Fold> Owner<F> {
 
     /// The table of `readmodel::checkpoint`, from its second row on.
     async fn look_again(&self, fence: &mut Fence) -> Result<(), End> {
-        let mut conn = self.pool.acquire().await?;
-        let Some(row) = Fence::look(&mut conn, &self.place).await? else {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        let Some(row) = line.heard(Fence::look(&mut conn, &self.place)).await? else {
             return Err(self.missing(&mut conn, "has lost its checkpoint").await);
         };
         if row.epoch != fence.epoch {

@@ -51,6 +51,11 @@ pub(crate) fn open(
                 "the segment is missing, and the log was synced up to it",
             ));
         }
+        // A new one that a crash interrupted has nothing yet; one that was closed in order has.
+        if clean || !numbers(&**disk, folder, ".producers")?.is_empty() {
+            let path = segment_path(folder, 0);
+            return Err(Error::corrupt(&path, 0, "the log's segments are missing"));
+        }
         let active = Active::create(&**disk, folder, 0)?;
         sync_names(&**disk, folder)?;
         return Ok((
@@ -94,7 +99,15 @@ pub(crate) fn open(
             "the segment is missing, and the log was synced up to it",
         ));
     }
-    let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
+    let start = mark.map_or(0, |mark| mark.start_offset);
+    if bases[0] > start {
+        let path = segment_path(folder, start);
+        return Err(Error::corrupt(
+            &path,
+            0,
+            "the log's first segment is missing",
+        ));
+    }
     let producers = open_producers(disk, folder, &closed, &active, border, now_ms)?;
     Ok((
         assemble(disk, folder, closed, active, producers, start, border),
