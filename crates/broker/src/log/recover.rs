@@ -40,7 +40,7 @@ pub(crate) fn open(
     let border = Border::load(&**disk, folder)?;
     let mut bases = numbers(&**disk, folder, ".log")?;
     if let Some(mark) = mark {
-        remove_retired(&**disk, folder, &mut bases, mark.start_offset)?;
+        remove_retired(&**disk, folder, &mut bases, &mark_file, &mark)?;
     }
     let Some((last, full)) = bases.split_last() else {
         if let Some(mark) = mark {
@@ -79,9 +79,6 @@ pub(crate) fn open(
     let mut expected = None;
     for base in full {
         refuse_gap(folder, expected, *base)?;
-        if !clean && mark.is_none_or(|mark| mark.synced.segment <= *base) {
-            sync_again(&**disk, &segment_path(folder, *base))?;
-        }
         let segment = open_closed(disk, folder, *base, border.holes_at(*base))?;
         expected = Some(segment.next_offset);
         closed.push_back(Arc::new(segment));
@@ -120,10 +117,18 @@ fn remove_retired(
     disk: &dyn Disk,
     folder: &Path,
     bases: &mut Vec<i64>,
-    start_offset: i64,
+    mark_file: &MarkFile,
+    mark: &Mark,
 ) -> Result<(), Error> {
-    let first = bases.partition_point(|base| *base <= start_offset);
-    for base in bases.drain(..first.saturating_sub(1)) {
+    let first = bases.partition_point(|base| *base <= mark.start_offset);
+    let retired: Vec<_> = bases.drain(..first.saturating_sub(1)).collect();
+    if !retired.is_empty() {
+        // What was read may be the kernel's alone: after a sync that failed it says so, and a
+        // power loss would bring back a start whose segments are gone.
+        mark_file.write(mark, 0)?;
+        mark_file.sync()?;
+    }
+    for base in retired {
         let path = segment_path(folder, base);
         file::remove_if_there(disk, &path.with_extension("index"))?;
         file::remove_if_there(disk, &path)?;
@@ -307,20 +312,6 @@ fn open_active(
         index: scan.index,
         file,
         path,
-    })
-}
-
-/// A roll may have taken a segment for synced beside a sync of it that failed: of two, only one is
-/// told. The mark says nothing of such a segment yet.
-fn sync_again(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-    let file = disk
-        .open(path, Mode::Append)
-        .map_err(Error::io("open", path))?;
-    let size = file.size().map_err(Error::io("measure", path))?;
-    write_again(disk, path, 0..size)?;
-    file.sync().map_err(|source| Error::Sync {
-        path: path.to_owned(),
-        source,
     })
 }
 
