@@ -47,26 +47,28 @@ pub(crate) async fn serve(
     server: Arc<Server>,
     stream: TcpStream,
     peer: Peer,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     // Answers are written whole, so there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
     let (answers, queue) = mpsc::channel(server.config.limits.pipelined_requests);
     let mut writer = std::pin::pin!(write_answers(&server, write, queue));
-    let reader = async {
-        tokio::select! {
-            ended = read_requests(&server, read, answers, peer) => ended,
-            () = told(&mut stop) => {}
-        }
-    };
     tokio::select! {
-        () = reader => {
-            // The reader has dropped its end, so the writer ends when all is answered.
-            let _ = timeout(FAREWELL, writer).await;
-        }
+        // The reader has dropped its end, so the writer ends when all is answered.
+        ended = read_requests(&server, read, answers, peer, stop) => match ended {
+            Ended::ByPeer => drop(timeout(FAREWELL, writer).await),
+            // Who stops the broker bounds it.
+            Ended::ByStop => writer.await,
+        },
         () = &mut writer => {}
     }
+}
+
+/// Why no further request is read.
+enum Ended {
+    ByPeer,
+    ByStop,
 }
 
 async fn read_requests(
@@ -74,7 +76,8 @@ async fn read_requests(
     mut from: OwnedReadHalf,
     answers: mpsc::Sender<Answer>,
     peer: Peer,
-) {
+    mut stop: watch::Receiver<bool>,
+) -> Ended {
     let limits = &server.config.limits;
     let limits = FrameLimits {
         longest: limits.request_bytes,
@@ -85,13 +88,22 @@ async fn read_requests(
     let refused = |reason: &dyn std::fmt::Display| {
         server.counters.requests_refused.fetch_add(1, Relaxed);
         tracing::warn!(peer = %peer.ip, %reason, "a connection is closed for what it sent");
+        Ended::ByPeer
     };
     loop {
-        let request = match frame::read(&mut from, &limits).await {
+        // A stop comes between requests only: what was begun may have changed something, and its
+        // answer has to find its way.
+        let read = tokio::select! {
+            biased;
+            () = told(&mut stop) => return Ended::ByStop,
+            read = frame::read(&mut from, &limits) => read,
+        };
+        let request = match read {
             Ok(request) => request,
-            Err(FrameError::Closed | FrameError::Io(_)) => return,
+            Err(FrameError::Closed | FrameError::Io(_)) => return Ended::ByPeer,
             Err(FrameError::Idle) => {
-                return tracing::debug!(peer = %peer.ip, "an idle connection is closed");
+                tracing::debug!(peer = %peer.ip, "an idle connection is closed");
+                return Ended::ByPeer;
             }
             Err(reason) => return refused(&reason),
         };
@@ -103,7 +115,7 @@ async fn read_requests(
         match api::begin(server, peer, request).await {
             Ok(Some(answer)) => {
                 if answers.send(answer).await.is_err() {
-                    return;
+                    return Ended::ByPeer;
                 }
             }
             Ok(None) => {}
