@@ -30,8 +30,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Locks the folder, recovers what is in it and takes the port. Clients that connect from now
-    /// on wait until the broker runs.
+    /// Takes the port, locks the folder and recovers what is in it. Clients that connect meanwhile
+    /// wait until the broker runs.
     ///
     /// # Errors
     /// A bad setting, a folder that is in use, foreign or corrupt, a port that is taken.
@@ -132,7 +132,7 @@ fn bootstrap(server: &Server) -> String {
 }
 
 fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
-    let stores = Stores::open(&config, disk)?;
+    // The port comes first: one that is taken leaves a folder that was left in order as it is.
     let bind = config.bind;
     let listener = StdListener::bind(bind).map_err(|source| Error::Bind { bind, source })?;
     listener
@@ -141,7 +141,7 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
     let local_addr = listener
         .local_addr()
         .map_err(|source| Error::Bind { bind, source })?;
-    let server = stores.serve(config, local_addr)?;
+    let server = Stores::open(&config, disk)?.serve(config, local_addr)?;
     Ok(Broker {
         server: Arc::new(server),
         listener,
