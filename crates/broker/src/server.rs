@@ -77,6 +77,8 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: watc
         .is_err()
     {
         tracing::warn!("some connections did not finish in time and are cut");
+        // Whoever closes the log must find nobody who writes to it.
+        connections.shutdown().await;
     }
 }
 
