@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::api;
 use crate::batch::{self, NewRecord};
-use crate::file::sim::SimDisk;
+use crate::file::sim::{Faults, SimDisk};
 use crate::topics::Topic;
 use crate::topics::TopicName;
 use crate::topics::config::TopicConfig;
@@ -79,6 +80,41 @@ async fn a_failed_sync_stops_the_broker_and_acknowledges_nobody() {
     let wait = Duration::from_millis(100);
     let synced = timeout(wait, topic.partitions[0].synced(never));
     assert!(synced.await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_fails_while_the_broker_stops_is_told_and_the_folder_is_not_clean() {
+    let disk = SimDisk::default();
+    let broker = open(config(), Arc::new(disk.clone())).unwrap();
+    let server = broker.server.clone();
+    let topic = create(&server, 1);
+    let running = broker.start();
+    // The sync of the record goes well; the next one is that of its mark, and the last to fail.
+    let (held, began, go_on) = hold();
+    let (on, of_mark) = (disk.clone(), disk.clone());
+    let fail_next = move || {
+        let fails = Faults {
+            sync: 1.0,
+            ..Faults::default()
+        };
+        on.set_faults(fails);
+        let fail_once = move || {
+            of_mark.set_faults(Faults::default());
+            held();
+        };
+        on.during_sync(0, Box::new(fail_once));
+    };
+    disk.during_sync(0, Box::new(fail_next));
+    append(&server, &topic, 0);
+    began.await;
+    let stopping = tokio::spawn(running.stop());
+    sleep(Duration::from_millis(200)).await;
+    assert!(!stopping.is_finished());
+    go_on.send(()).unwrap();
+    let stopped = timeout(SOON, stopping).await.unwrap().unwrap();
+    assert!(matches!(stopped, Err(Error::Sync { .. })), "{stopped:?}");
+    let left = disk.list(Path::new("data")).unwrap();
+    assert!(!left.contains(&"clean".to_owned()), "{left:?}");
 }
 
 /// On one thread, so that what is only told to end has not ended yet.
