@@ -6,6 +6,7 @@ mod stores;
 mod tests;
 
 use std::future::Future;
+use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
@@ -84,19 +85,16 @@ impl Broker {
             () = &mut compacting => {}
             () = &mut ticking => {}
         }
-        let reason = failure.borrow().clone();
-        if let Some(error) = reason {
-            // Nobody gets an answer any more: the connections are cut with `serving`.
-            server.door.begin_closing();
-            server.syncer.stop();
-            return Err(as_own(error));
-        }
+        // Nobody gets an answer any more: the connections are cut with `serving`. The disk may keep
+        // threads for ever, which hold the folder and are not waited for.
+        broken(&failure)?;
         let _ = stop.send(true);
         tokio::select! {
             () = &mut serving => {}
             // Draining waits for syncs, which may fail as well.
             () = failed(&mut failure) => {}
         }
+        broken(&failure)?;
         let closing = tokio::task::spawn_blocking(move || close(&server));
         closing.await.map_err(|source| Error::Task { source })?
     }
@@ -154,6 +152,14 @@ async fn failed(failure: &mut watch::Receiver<Option<Arc<Error>>>) {
     let _ = failure.wait_for(Option::is_some).await;
 }
 
+/// Why the broker cannot go on, if it cannot.
+fn broken(failure: &watch::Receiver<Option<Arc<Error>>>) -> Result<(), Error> {
+    match failure.borrow().clone() {
+        Some(error) => Err(as_own(&error)),
+        None => Ok(()),
+    }
+}
+
 async fn tick(server: Arc<Server>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -168,10 +174,7 @@ pub(crate) fn close(server: &Server) -> Result<(), Error> {
     server.door.close();
     server.syncer.stop();
     let folder = server.folder.lock().expect("no holder panics").take();
-    let failed = server.syncer.failure().borrow().clone();
-    if let Some(error) = failed {
-        return Err(as_own(error));
-    }
+    broken(&server.syncer.failure())?;
     for topic in server.topics.all() {
         for partition in &topic.partitions {
             partition.close()?;
@@ -181,20 +184,15 @@ pub(crate) fn close(server: &Server) -> Result<(), Error> {
     folder.map_or(Ok(()), |folder| folder.leave_clean())
 }
 
-/// The failure, which others look at too, as an error of one's own.
-fn as_own(error: Arc<Error>) -> Error {
-    match Arc::try_unwrap(error) {
-        Ok(error) => error,
-        Err(shared) => match &*shared {
-            // As those who did not ask in time find it.
-            Error::Sync { path, source } => {
-                let source = std::io::Error::new(source.kind(), source.to_string());
-                Error::Sync {
-                    path: path.clone(),
-                    source,
-                }
-            }
-            _ => Error::Shared(shared),
+/// What others look at too, as an error of one's own.
+fn as_own(error: &Arc<Error>) -> Error {
+    match &**error {
+        // As those who did not ask in time find it.
+        Error::Sync { path, source } => Error::Sync {
+            path: path.clone(),
+            source: io::Error::new(source.kind(), source.to_string()),
         },
+        Error::Shared(shared) => Error::Shared(shared.clone()),
+        _ => Error::Shared(error.clone()),
     }
 }

@@ -83,6 +83,36 @@ async fn a_failed_sync_stops_the_broker_and_acknowledges_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_never_returns_holds_the_folder_and_nobody_else() {
+    let disk = SimDisk::default();
+    let broker = open(config(), Arc::new(disk.clone())).unwrap();
+    let server = broker.server.clone();
+    let topic = create(&server, 2);
+    let mut running = broker.start();
+    let (held, began, go_on) = hold();
+    disk.during_sync(0, Box::new(held));
+    append(&server, &topic, 0);
+    began.await;
+    disk.fail_syncs(true);
+    append(&server, &topic, 1);
+    let error = timeout(SOON, running.failed()).await.unwrap();
+    assert!(matches!(error, Error::Sync { .. }), "{error}");
+
+    disk.fail_syncs(false);
+    drop((running, server, topic));
+    sleep(Duration::from_millis(100)).await;
+    let open_again = || open(config(), Arc::new(disk.clone()));
+    assert!(matches!(open_again(), Err(Error::InUse { .. })));
+    go_on.send(()).unwrap();
+    let given_back = async {
+        while let Err(Error::InUse { .. }) = open_again() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, given_back).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_fails_while_the_broker_stops_is_told_and_the_folder_is_not_clean() {
     let disk = SimDisk::default();
     let broker = open(config(), Arc::new(disk.clone())).unwrap();
