@@ -66,6 +66,7 @@ impl Broker {
         let Broker {
             server, listener, ..
         } = self;
+        let _called_off = CallsOff(server.clone());
         let bind = server.config.bind;
         let listener =
             TcpListener::from_std(listener).map_err(|source| Error::Bind { bind, source })?;
@@ -116,6 +117,15 @@ impl Broker {
             stop,
             task: tokio::spawn(self.run(shutdown)),
         }
+    }
+}
+
+/// Has long work in the background end with whoever holds this, who may be dropped at any time.
+struct CallsOff(Arc<Server>);
+
+impl Drop for CallsOff {
+    fn drop(&mut self) {
+        self.0.door.begin_closing();
     }
 }
 

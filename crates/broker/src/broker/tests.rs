@@ -147,6 +147,22 @@ async fn a_sync_that_fails_while_the_broker_stops_is_told_and_the_folder_is_not_
     assert!(!left.contains(&"clean".to_owned()), "{left:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_dropped_calls_off_its_work() {
+    let broker = open(config(), Arc::new(SimDisk::default())).unwrap();
+    let server = broker.server.clone();
+    let running = broker.start();
+    sleep(Duration::from_millis(20)).await;
+    assert!(!server.door.is_closing());
+    drop(running);
+    let called_off = async {
+        while !server.door.is_closing() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SOON, called_off).await.unwrap();
+}
+
 /// On one thread, so that what is only told to end has not ended yet.
 #[tokio::test]
 async fn connections_that_do_not_finish_in_time_are_gone_before_the_log_is_closed() {
