@@ -115,6 +115,7 @@ impl Broker {
             bootstrap,
             local_addr,
             stop,
+            outcome: None,
             task: tokio::spawn(self.run(shutdown)),
         }
     }
