@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -24,7 +24,7 @@ use super::frame::{self, FrameError, FrameLimits, Pace};
 use super::{Server, told};
 use crate::api;
 
-/// After the peer stopped sending, how long what it asked for is still answered.
+/// How long a peer that stopped sending is still answered, and one that was told all is waited for.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An answer, length and all.
@@ -51,15 +51,18 @@ pub(crate) async fn serve(
 ) {
     // Answers are written whole, so there is nothing to wait for.
     let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
+    let (mut read, write) = stream.into_split();
     let (answers, queue) = mpsc::channel(server.config.limits.pipelined_requests);
     let mut writer = std::pin::pin!(write_answers(&server, write, queue));
     tokio::select! {
         // The reader has dropped its end, so the writer ends when all is answered.
-        ended = read_requests(&server, read, answers, peer, stop) => match ended {
+        ended = read_requests(&server, &mut read, answers, peer, stop) => match ended {
             Ended::ByPeer => drop(timeout(FAREWELL, writer).await),
             // Who stops the broker bounds it.
-            Ended::ByStop => writer.await,
+            Ended::ByStop => {
+                writer.await;
+                let _ = timeout(FAREWELL, pass_over(&mut read)).await;
+            }
         },
         () = &mut writer => {}
     }
@@ -73,7 +76,7 @@ enum Ended {
 
 async fn read_requests(
     server: &Arc<Server>,
-    mut from: OwnedReadHalf,
+    from: &mut OwnedReadHalf,
     answers: mpsc::Sender<Answer>,
     peer: Peer,
     mut stop: watch::Receiver<bool>,
@@ -96,7 +99,7 @@ async fn read_requests(
         let read = tokio::select! {
             biased;
             () = told(&mut stop) => return Ended::ByStop,
-            read = frame::read(&mut from, &limits) => read,
+            read = frame::read(from, &limits) => read,
         };
         let request = match read {
             Ok(request) => request,
@@ -121,6 +124,16 @@ async fn read_requests(
             Ok(None) => {}
             Err(reason) => return refused(&reason),
         }
+    }
+}
+
+/// Takes what was sent and is not read any more, until the peer has seen that all is said: a
+/// connection that is closed over it is reset, and answers that are on their way are lost.
+async fn pass_over(from: &mut OwnedReadHalf) {
+    let mut bytes = [0; 4 << 10];
+    let mut passed = from.try_read(&mut bytes);
+    while let Ok(1..) = passed {
+        passed = from.read(&mut bytes).await;
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a stop in order leaves behind, and whom it answers.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{WAIT, start_with};
+use crate::client::{WAIT, send, start_with};
 use crate::limits::fetch;
 use crate::raw::{answer, batch, connect, produce, request};
 
@@ -31,5 +32,43 @@ async fn all_that_was_begun_is_answered() {
         (first, rest)
     });
     assert_eq!(answers.await.unwrap(), (Some(()), 2));
+    stopped.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_that_asked_for_more_gets_the_answers_to_what_was_begun_whole() {
+    let street = start_with(|config| config.limits.pipelined_requests = 1).await;
+    street.topic("t", 1, &[]).await;
+    let producer = street.producer();
+    let large = "x".repeat(500 << 10);
+    for i in 0..6 {
+        assert_eq!(send(&producer, "t", 0, "k", &large).await.1, i);
+    }
+    drop(producer);
+    let mut stream = connect(street.broker.local_addr());
+    let monitor = street.broker.monitor();
+    let before = monitor.stats().requests;
+    let mut all = fetch("t", 0, 1_000, i32::MAX);
+    for _ in 0..6 {
+        all.extend(fetch("t", 0, 0, 1));
+    }
+    stream.write_all(&all).unwrap();
+    let until = Instant::now() + WAIT;
+    while monitor.stats().requests < before + 3 {
+        assert!(Instant::now() < until, "they are not begun");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let stopped = tokio::spawn(street.broker.stop());
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut bytes, mut read) = (vec![0; 64 << 10], 0);
+        loop {
+            thread::sleep(Duration::from_millis(2));
+            match stream.read(&mut bytes).unwrap() {
+                0 => return read,
+                more => read += more,
+            }
+        }
+    });
+    assert!(read.await.unwrap() > 3 * 6 * large.len());
     stopped.await.unwrap().unwrap();
 }
