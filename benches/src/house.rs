@@ -83,6 +83,25 @@ impl OwnDatabase {
         self.cluster.version()
     }
 
+    /// Where a peer finds it, on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.cluster.port()
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        DATABASE
+    }
+
+    /// Of every role.
+    pub(crate) fn password(&self) -> &str {
+        self.cluster.password()
+    }
+
+    /// As the superuser.
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(DATABASE)
+    }
+
     /// The processor time that Postgres has used.
     pub(crate) fn processor_seconds(&self) -> f64 {
         processor_seconds_of_family(self.cluster.pid())

@@ -3,17 +3,12 @@
 mod node;
 mod syncs;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-pub(crate) use node::serve;
-use node::{Durability, Node};
+pub(crate) use node::{Durability, Node, free_port, serve};
 
 use crate::{
     Setting,
@@ -21,7 +16,11 @@ use crate::{
     house,
     measure::{Summary, median},
     report::{Finding, Goal, Row},
+    script,
 };
+
+/// Prints the folder with Kafka's jars.
+pub(crate) const KAFKA: &str = "../dev/kafka-tools/jars";
 
 const PER_SECOND: u32 = 1_000;
 
@@ -57,7 +56,7 @@ impl Side {
 
 /// Rows 1 and 2: beside Kafka, neither syncing and both.
 pub(crate) async fn beside_kafka(setting: &Setting) -> Result<Vec<Row>> {
-    let jars = jars().await?;
+    let jars = script::folder_from(KAFKA, &[]).await?;
     let mut rows = Vec::new();
     for durability in [Durability::Relaxed, Durability::Synced] {
         let folder = house::folder(&setting.folder)?;
@@ -217,16 +216,4 @@ fn row(durability: Durability, starts: &[(f64, f64)], ours: &Side, kafka: &Side)
             format!("longest end to end: {}", longest(|round| &round.read)),
         ],
     })
-}
-
-/// Kafka's jars, which a script of the project's fetches.
-async fn jars() -> Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/kafka-tools/jars");
-    let told = tokio::process::Command::new(&script)
-        .stderr(Stdio::inherit())
-        .output()
-        .await
-        .with_context(|| format!("{}", script.display()))?;
-    ensure!(told.status.success(), "Kafka's jars are not there");
-    Ok(PathBuf::from(String::from_utf8(told.stdout)?.trim()))
 }

@@ -18,10 +18,12 @@ mod log;
 mod machine;
 mod measure;
 mod pace;
+mod peers;
 mod project;
 mod read;
 mod rebuild;
 mod report;
+mod script;
 mod street;
 mod visible;
 mod webhook;
@@ -70,6 +72,14 @@ enum What {
     GroupCommit,
     /// All of these
     All,
+    /// Beside Kafka Connect with Debezium's JDBC sink, which needs Java and Maven
+    Connect,
+    /// Beside cqrs-es with postgres-es, which cargo builds
+    PostgresEs,
+    /// Beside Flask, gunicorn and Celery, which need Python and Redis
+    Flask,
+    /// The last three
+    Peers,
     /// The embedded log, alone in a process.
     #[value(hide = true)]
     Broker,
@@ -167,6 +177,20 @@ async fn measure(cli: &Cli) -> Result<Report> {
     }
     if wanted(What::Log) {
         for row in log::beside_kafka(&setting).await.context("log")? {
+            report.add(row);
+        }
+    }
+    let peer = |row| cli.what == row || cli.what == What::Peers;
+    if peer(What::Connect) {
+        report.add(peers::connect(&setting).await.context("connect")?);
+    }
+    if peer(What::PostgresEs) {
+        for row in peers::postgres_es(&setting).await.context("postgres-es")? {
+            report.add(row);
+        }
+    }
+    if peer(What::Flask) {
+        for row in peers::flask(&setting).await.context("flask")? {
             report.add(row);
         }
     }

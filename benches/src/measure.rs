@@ -83,6 +83,23 @@ pub(crate) fn resident_mib() -> f64 {
 /// As much for process `parent`, its children that live and those it has buried;
 /// 0 where there is no `/proc`.
 pub(crate) fn processor_seconds_of_family(parent: i32) -> f64 {
+    sum_ticks(|stat| match (stat.pid == parent, stat.parent == parent) {
+        (true, _) => stat.own + stat.buried,
+        (_, true) => stat.own,
+        _ => 0,
+    })
+}
+
+/// As much for the processes of a group that live; 0 where there is no `/proc`.
+pub(crate) fn processor_seconds_of_group(group: i32) -> f64 {
+    sum_ticks(|stat| match stat.group == group {
+        true => stat.own,
+        false => 0,
+    })
+}
+
+/// Over all processes that there are, in seconds.
+fn sum_ticks(counted: impl Fn(Stat) -> u64) -> f64 {
     let Ok(processes) = fs::read_dir("/proc") else {
         return 0.0;
     };
@@ -90,11 +107,7 @@ pub(crate) fn processor_seconds_of_family(parent: i32) -> f64 {
         .flatten()
         .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
         .filter_map(|stat| Stat::parse(&stat))
-        .map(|stat| match (stat.pid == parent, stat.parent == parent) {
-            (true, _) => stat.own + stat.buried,
-            (_, true) => stat.own,
-            _ => 0,
-        })
+        .map(counted)
         .sum();
     #[allow(clippy::cast_precision_loss)]
     let seconds = ticks as f64 / clock_ticks_per_second() as f64;
@@ -105,6 +118,7 @@ pub(crate) fn processor_seconds_of_family(parent: i32) -> f64 {
 struct Stat {
     pid: i32,
     parent: i32,
+    group: i32,
     /// Ticks, in user and kernel mode.
     own: u64,
     buried: u64,
@@ -124,6 +138,7 @@ impl Stat {
         Some(Self {
             pid,
             parent: fields.get(1)?.parse().ok()?,
+            group: fields.get(2)?.parse().ok()?,
             own: ticks(11)?,
             buried: ticks(13)?,
         })
@@ -145,9 +160,9 @@ mod tests {
 
     #[test]
     fn a_name_does_not_shift_the_fields() {
-        let text = "42 (a) b) S 7 42 42 0 -1 4 1 0 0 0 11 22 33 44 20 0 1 0 5";
+        let text = "42 (a) b) S 7 41 40 0 -1 4 1 0 0 0 11 22 33 44 20 0 1 0 5";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.pid, stat.parent), (42, 7));
+        assert_eq!((stat.pid, stat.parent, stat.group), (42, 7, 41));
         assert_eq!((stat.own, stat.buried), (33, 77));
     }
 

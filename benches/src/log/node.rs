@@ -32,7 +32,7 @@ const CLUSTER: &str = "YmVzaWRlLWFwYWNoZS1rYQ";
 const LONGEST_START: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Durability {
+pub(crate) enum Durability {
     /// Acknowledged when the kernel has it.
     Relaxed,
     /// Acknowledged when the disk has it.
@@ -40,9 +40,9 @@ pub(super) enum Durability {
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     process: Child,
-    pub(super) bootstrap: String,
+    pub(crate) bootstrap: String,
     /// From the process's start until a client was told of the broker.
     pub(super) start: Duration,
 }
@@ -65,7 +65,7 @@ impl Node {
     }
 
     /// Apache Kafka from its jars, in `folder`, with its own defaults but for durability.
-    pub(super) async fn kafka(jars: &Path, folder: &Path, durability: Durability) -> Result<Self> {
+    pub(crate) async fn kafka(jars: &Path, folder: &Path, durability: Durability) -> Result<Self> {
         let (port, controller) = (free_port()?, free_port()?);
         let data = folder.join("data");
         let mut properties = format!(
@@ -130,7 +130,7 @@ impl Node {
         Ok(kib.context("no VmRSS")?.parse::<f64>()? / 1024.0)
     }
 
-    pub(super) async fn stop(mut self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
 }
@@ -152,7 +152,7 @@ fn wait_for_a_broker(bootstrap: &str) -> Result<()> {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

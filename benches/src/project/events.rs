@@ -27,20 +27,20 @@ const FIRST_AT: OffsetDateTime = datetime!(2026-01-01 0:00 UTC);
 const IN_FLIGHT: usize = 10_000;
 
 /// The n-th event.
-pub(super) struct Nth {
-    pub(super) tenant: TenantId,
-    pub(super) ad: Ad,
-    pub(super) old_status: &'static str,
-    pub(super) new_status: &'static str,
-    pub(super) reason: &'static str,
-    pub(super) placements: [&'static str; 2],
-    pub(super) changed_at: OffsetDateTime,
-    pub(super) recorded_at: OffsetDateTime,
-    pub(super) event_id: Uuid,
+pub(crate) struct Nth {
+    pub(crate) tenant: TenantId,
+    pub(crate) ad: Ad,
+    pub(crate) old_status: &'static str,
+    pub(crate) new_status: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) placements: [&'static str; 2],
+    pub(crate) changed_at: OffsetDateTime,
+    pub(crate) recorded_at: OffsetDateTime,
+    pub(crate) event_id: Uuid,
 }
 
 impl Nth {
-    pub(super) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         let ad = Ad::nth(number);
         let turn = number / ADS;
         let after = Duration::milliseconds(i64::try_from(number).unwrap_or(0));
@@ -128,6 +128,20 @@ impl Events {
 
     pub(crate) fn count(&self) -> usize {
         self.at.values().map(Vec::len).sum()
+    }
+
+    /// (number, partition, offset) of each, in the order in which they were appended.
+    pub(crate) fn places(&self) -> Vec<(usize, i32, i64)> {
+        let mut places: Vec<_> = self
+            .at
+            .iter()
+            .flat_map(|(partition, numbers)| {
+                let place = |(number, offset): (&usize, i64)| (*number, *partition, offset);
+                numbers.iter().zip(0..).map(place)
+            })
+            .collect();
+        places.sort_unstable();
+        places
     }
 
     pub(super) fn partitions(&self) -> usize {

@@ -5,13 +5,20 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::house::OwnDatabase;
 
-const TABLES: [&str; 4] = ["ad", "ad_issue", "ad_status_history", "ad_count"];
+pub(crate) const ALL: [&str; 4] = ["ad", "ad_issue", "ad_status_history", "ad_count"];
 
+/// Drops both schemas.
+///
 /// # Errors
 /// Names the table whose rows differ between the two schemas.
-pub(super) async fn check(own: &OwnDatabase, left: &str, right: &str) -> Result<()> {
+pub(crate) async fn check(
+    own: &OwnDatabase,
+    left: &str,
+    right: &str,
+    tables: &[&str],
+) -> Result<()> {
     let mut conn = own.superuser().await?;
-    for table in TABLES {
+    for table in tables {
         let mut found = Vec::new();
         for schema in [left, right] {
             // Both names are ours.

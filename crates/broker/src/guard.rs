@@ -20,6 +20,10 @@ pub(crate) enum Guard {
     StartDurableFirst,
     /// What compaction wrote is durable under its name before old segments go: else both are lost.
     SwapDurableFirst,
+    /// What a deleted topic's groups committed is gone, durably, from the log of offsets that takes
+    /// the place of the present one as well, before there is another topic of that name: else that
+    /// one has it.
+    ClearedInBoth,
 }
 
 #[cfg(not(test))]

@@ -220,8 +220,7 @@ impl Log {
         Ok((end.offset != self.synced.offset).then_some(SyncJob { file, path, end }))
     }
 
-    /// Takes note of how a sync ended. One that succeeded means nothing when a roll's sync of the
-    /// same file failed meanwhile: of two, only one is told.
+    /// Takes note of how a sync ended, before the next one of the file begins.
     pub(crate) fn end_sync(&mut self, job: SyncJob, synced: io::Result<()>) -> Result<(), Error> {
         if let Err(source) = synced {
             self.sync_failed |= guard::holds(Guard::FailedSyncIsFatal);
@@ -230,7 +229,6 @@ impl Log {
                 source,
             });
         }
-        self.refuse_after_failed_sync()?;
         self.set_synced(job.end);
         Ok(())
     }

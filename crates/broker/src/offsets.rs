@@ -19,6 +19,7 @@ pub(crate) use edition::fold;
 pub(crate) use entry::{Committed, Key};
 
 use crate::file::Disk;
+use crate::guard::{self, Guard};
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
 
@@ -66,6 +67,20 @@ impl Pending {
         if let Some((log, until)) = &self.successor {
             let _ = log.synced(*until).await;
         }
+    }
+
+    /// Syncs it here and now; waits for the disk.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let successor = self.successor.iter().map(|(log, _)| log);
+        let successor = successor.filter(|_| guard::holds(Guard::ClearedInBoth));
+        for log in [&self.log].into_iter().chain(successor) {
+            match log.sync() {
+                // As above.
+                Err(_) if log.is_deleted() => {}
+                synced => drop(synced?),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -141,8 +156,7 @@ impl Offsets {
 
     /// Forgets all offsets of a topic, durably; waits for the disk.
     pub(crate) fn clear_topic(&self, topic: &str, now_ms: i64) -> Result<(), Error> {
-        let gone = self.forget(|key| key.topic == topic, now_ms)?;
-        gone.log.sync().map(|_| ())
+        self.forget(|key| key.topic == topic, now_ms)?.sync()
     }
 
     fn change(&self, entries: Vec<Entry>, now_ms: i64) -> Result<Pending, Error> {
@@ -217,7 +231,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::file::sim::SimDisk;
+    use crate::file::sim::{Moment, SimDisk};
 
     fn key(group: &str, partition: i32) -> Key {
         Key {
@@ -321,7 +335,7 @@ mod tests {
             done.send((next, thread.join().unwrap())).unwrap();
             commit_at_each_sync(&on, &committing, next + 1, done);
         };
-        disk.during_sync(0, Box::new(commit));
+        disk.during(Moment::Sync, 0, Box::new(commit));
     }
 
     #[tokio::test]

@@ -29,8 +29,9 @@ pub(crate) struct Partition {
     /// says never moves back.
     mark_turn: Mutex<u64>,
     watermark: watch::Sender<i64>,
-    /// Held while a full segment is closed.
-    rolling: Mutex<()>,
+    /// Held while the file that is written is synced or closed, until it is noted how that ended:
+    /// of two syncs at once, the kernel tells only one that what both were for was not written.
+    syncing: Mutex<()>,
     /// Held while segments are taken away or replaced.
     cleaning: Mutex<()>,
     /// Its records could not be read, which is said once.
@@ -67,7 +68,7 @@ impl Partition {
             log: Mutex::new(log),
             mark,
             mark_turn: Mutex::new(2),
-            rolling: Mutex::new(()),
+            syncing: Mutex::new(()),
             cleaning: Mutex::new(()),
             uncleanable: AtomicBool::new(false),
             damages: Mutex::default(),
@@ -125,7 +126,7 @@ impl Partition {
     }
 
     fn roll_if(&self, is_due: impl FnOnce(&Log) -> bool) -> Result<(), Error> {
-        let _rolling = self.rolling.lock().expect("nobody who rolls panics");
+        let _syncing = self.syncing();
         let roll = {
             let mut log = self.log();
             if !is_due(&log) {
@@ -142,17 +143,22 @@ impl Partition {
 
     /// Syncs what was appended so far and shows it; waits for the disk.
     pub(crate) fn sync(&self) -> Result<bool, Error> {
-        let Some(job) = self.log().sync_job()? else {
-            return Ok(false);
-        };
-        let synced = job.file.sync();
         {
+            let _syncing = self.syncing();
+            let Some(job) = self.log().sync_job()? else {
+                return Ok(false);
+            };
+            let synced = job.file.sync();
             let mut log = self.log();
             log.end_sync(job, synced)?;
             self.show(&log);
         }
         self.write_mark()?;
         Ok(true)
+    }
+
+    fn syncing(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock().expect("nobody who syncs panics")
     }
 
     fn write_mark(&self) -> Result<(), Error> {
@@ -350,6 +356,7 @@ impl Partition {
     /// Syncs everything and leaves what makes the next open quick; waits for the disk.
     pub(crate) fn close(&self) -> Result<(), Error> {
         {
+            let _syncing = self.syncing();
             let mut log = self.log();
             log.close()?;
             self.show(&log);

@@ -133,14 +133,10 @@ impl Repair {
     }
 }
 
-/// Whether something can be cut out or taken up. Where the log's first segment is missing, the
-/// log begins later, and there is nothing to write that into.
+/// Whether something can be cut out or taken up.
 fn is_mendable(finding: &Finding, partition: &PartitionFolder) -> bool {
     let is_mark = finding.path == partition.path.join("mark");
-    let in_a_file = finding.path.exists() || finding.lost.start == 0;
-    finding.is_stray
-        || is_mark
-        || in_a_file && !(finding.bytes.is_empty() && finding.lost.is_empty())
+    finding.is_stray || is_mark || !(finding.bytes.is_empty() && finding.lost.is_empty())
 }
 
 /// Saves the bytes that will be cut out of a file.

@@ -22,6 +22,7 @@ mod answers;
 mod audit;
 mod clients;
 mod groups;
+mod meanwhile;
 mod model;
 mod net;
 mod plan;
@@ -59,6 +60,12 @@ fn run(seed: u64, removed: Option<Guard>, with_trace: bool) -> Run {
             world.plan.interrupted_compactions = 4;
             world.plan.segment_bytes = 400;
             world.plan.favour(Step::Compact);
+        }
+        Some(Guard::ClearedInBoth) => {
+            world.plan.steps = 300;
+            for step in [Step::Commit, Step::CompactOffsets, Step::LosePower] {
+                (0..4).for_each(|_| world.plan.favour(step));
+            }
         }
         Some(Guard::FailedSyncIsFatal) => {
             world.plan.faults.sync = 0.05;

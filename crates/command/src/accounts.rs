@@ -117,7 +117,9 @@ async fn known(
     snapshot: &mut Snapshot,
     id: &AdAccountId,
 ) -> Result<Option<tenancy::Account>, Status> {
-    let row = view::account(snapshot.conn(), id).await;
+    let row = snapshot
+        .read(async |conn| view::account(conn, id).await)
+        .await;
     row.map_err(refuse::database)
 }
 

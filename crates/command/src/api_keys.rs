@@ -51,7 +51,7 @@ impl ApiKeyService for ApiKeys {
         let secret = new_key(caller.tenant, request_id);
         let command = issue(&secret, caller.subject, request_id, display_name, role);
         let holds = async |snapshot: &mut Snapshot| {
-            let tenant = view::tenant(snapshot.conn()).await;
+            let tenant = snapshot.read(async |conn| view::tenant(conn).await).await;
             match tenant.map_err(refuse::database)? {
                 Some(_) => Ok(None),
                 None => Err(not_found(
@@ -96,7 +96,9 @@ impl ApiKeyService for ApiKeys {
             }),
         };
         let holds = async |snapshot: &mut Snapshot| {
-            let row = view::find_key(snapshot.conn(), &key_id).await;
+            let row = snapshot
+                .read(async |conn| view::find_key(conn, &key_id).await)
+                .await;
             let row = row.map_err(refuse::database)?;
             let row = row.ok_or_else(|| missing(&key_id))?;
             Ok(row.revoked_at.map(|_| row.version))
@@ -157,7 +159,10 @@ pub(crate) async fn issued(
 }
 
 async fn row(done: &mut Done, key_id: &str) -> Result<(query::ApiKey, [u8; 32]), Status> {
-    let row = view::find_key(done.snapshot.conn(), key_id).await;
+    let row = done
+        .snapshot
+        .read(async |conn| view::find_key(conn, key_id).await)
+        .await;
     let row = row
         .map_err(refuse::database)?
         .ok_or_else(|| missing(key_id))?;

@@ -226,7 +226,8 @@ impl Shared {
 }
 
 async fn request_of(snapshot: &mut Snapshot, command: &Command) -> Result<Option<Request>, Status> {
-    view::request(snapshot.conn(), &command.entity, command.request_id)
+    snapshot
+        .read(async |conn| view::request(conn, &command.entity, command.request_id).await)
         .await
         .map_err(refuse::database)
 }

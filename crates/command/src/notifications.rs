@@ -41,7 +41,9 @@ impl NotificationService for Notifications {
         };
         let name = Collection::Notifications.name(&id);
         let mut snapshot = self.0.activity(caller.tenant).await?;
-        let read = view::is_read(snapshot.conn(), &id, &caller.subject).await;
+        let read = snapshot
+            .read(async |conn| view::is_read(conn, &id, &caller.subject).await)
+            .await;
         let is_read = read.map_err(refuse::database)?;
         if is_read.ok_or_else(|| not_found(&name))? {
             let seen = snapshot.seen().position.positions();

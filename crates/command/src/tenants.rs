@@ -66,7 +66,10 @@ impl TenantService for Tenants {
                 self.0.carry_out(commands).await?
             }
         };
-        let row = view::tenant(done.snapshot.conn()).await;
+        let row = done
+            .snapshot
+            .read(async |conn| view::tenant(conn).await)
+            .await;
         let row = row.map_err(refuse::database)?;
         let (_, api_key) = api_keys::issued(&mut done, &key).await?;
         Ok(Response::new(CreateTenantResponse {

@@ -22,6 +22,8 @@ mod topics;
 mod up;
 mod wait;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
@@ -33,6 +35,10 @@ use crate::{
 };
 
 /// What a company's ads are doing on Meta, with the proof kept.
+/// For what blocks still when all has ended that ends in order: a disk or a peer that
+/// does not answer.
+const LAST_GRACE: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Parser)]
 #[command(name = "compline", version, max_term_width = 100)]
 pub struct Cli {
@@ -129,11 +135,13 @@ enum Action {
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> Result<()> {
-        tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .context("cannot start the async runtime")?
-            .block_on(self.dispatch())
+            .context("cannot start the async runtime")?;
+        let ended = runtime.block_on(self.dispatch());
+        runtime.shutdown_timeout(LAST_GRACE);
+        ended
     }
 
     async fn dispatch(self) -> Result<()> {

@@ -9,6 +9,7 @@ use anyhow::{Context, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use tokio::task::JoinHandle;
 
 use crate::Log;
 use crate::kit::{WAIT, blocking, name, options, send};
@@ -79,9 +80,8 @@ pub(crate) async fn members_share_partitions_and_take_over(log: Log) -> anyhow::
             .set("heartbeat.interval.ms", "300")
             .set("partition.assignment.strategy", strategy);
         let seen = Seen::default();
-        let (first, stop_first) = member(&client, &topic, &seen);
+        let mut first = Some(Member::join(&client, &topic, &seen));
         let mut second = None;
-        let mut first = Some(first);
         for i in 0..RECORDS {
             let record = FutureRecord::to(&topic)
                 .partition(i % PARTITIONS)
@@ -90,13 +90,12 @@ pub(crate) async fn members_share_partitions_and_take_over(log: Log) -> anyhow::
             send(&producer, record).await?;
             tokio::time::sleep(Duration::from_millis(10)).await;
             if i == RECORDS / 3 {
-                second = Some(member(&client, &topic, &seen));
+                second = Some(Member::join(&client, &topic, &seen));
             }
-            if i == RECORDS * 2 / 3 {
-                stop_first.store(true, Ordering::Relaxed);
-                if let Some(first) = first.take() {
-                    first.await??;
-                }
+            if i == RECORDS * 2 / 3
+                && let Some(first) = first.take()
+            {
+                first.leave().await?;
             }
         }
         let until = Instant::now() + WAIT;
@@ -104,9 +103,8 @@ pub(crate) async fn members_share_partitions_and_take_over(log: Log) -> anyhow::
         {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        if let Some((second, stop)) = second {
-            stop.store(true, Ordering::Relaxed);
-            second.await??;
+        if let Some(second) = second {
+            second.leave().await?;
         }
         let Ok(seen) = seen.lock() else {
             bail!("a member panicked")
@@ -121,29 +119,51 @@ pub(crate) async fn members_share_partitions_and_take_over(log: Log) -> anyhow::
     Ok(())
 }
 
-type Member = tokio::task::JoinHandle<anyhow::Result<()>>;
+/// Reads and commits until it leaves the group, at the latest when it is dropped.
+struct Member {
+    reading: Option<JoinHandle<anyhow::Result<()>>>,
+    stop: Arc<AtomicBool>,
+}
 
-/// Reads and commits until it is told to stop, then leaves the group.
-fn member(client: &ClientConfig, topic: &str, seen: &Seen) -> (Member, Arc<AtomicBool>) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (client, topic, seen, told) =
-        (client.clone(), topic.to_owned(), seen.clone(), stop.clone());
-    let reading = tokio::spawn(blocking(move || {
-        let consumer: BaseConsumer = client.create()?;
-        consumer.subscribe(&[&topic])?;
-        while !told.load(Ordering::Relaxed) {
-            let Some(polled) = consumer.poll(Duration::from_millis(50)) else {
-                continue;
-            };
-            let message = polled?;
-            let Ok(mut seen) = seen.lock() else {
-                bail!("another member panicked")
-            };
-            *seen
-                .entry((message.partition(), message.offset()))
-                .or_default() += 1;
+impl Member {
+    fn join(client: &ClientConfig, topic: &str, seen: &Seen) -> Member {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (client, topic, seen, told) =
+            (client.clone(), topic.to_owned(), seen.clone(), stop.clone());
+        let reading = tokio::spawn(blocking(move || {
+            let consumer: BaseConsumer = client.create()?;
+            consumer.subscribe(&[&topic])?;
+            while !told.load(Ordering::Relaxed) {
+                let Some(polled) = consumer.poll(Duration::from_millis(50)) else {
+                    continue;
+                };
+                let message = polled?;
+                let Ok(mut seen) = seen.lock() else {
+                    bail!("another member panicked")
+                };
+                *seen
+                    .entry((message.partition(), message.offset()))
+                    .or_default() += 1;
+            }
+            Ok(())
+        }));
+        Member {
+            reading: Some(reading),
+            stop,
         }
-        Ok(())
-    }));
-    (reading, stop)
+    }
+
+    async fn leave(mut self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.reading.take() {
+            Some(reading) => reading.await?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use compline_event::Topic;
+use compline_readmodel::Lease;
 use metrics::gauge;
 use sqlx::PgPool;
 use tokio::time::MissedTickBehavior;
@@ -34,6 +35,8 @@ pub(crate) async fn watch(engine: &'static str, outputs: &'static [Topic], pool:
 
 /// By the first and the last number of each partition: there is no hole between.
 async fn look(engine: &str, pool: &PgPool) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let mut conn = Lease::of(pool).await?;
+    let line = conn.line();
     let rows = sqlx::query!(
         r#"SELECT topic AS "topic!", sum(coalesce(newest - oldest + 1, 0))::bigint AS "waiting!"
            FROM (SELECT topic,
@@ -47,8 +50,8 @@ async fn look(engine: &str, pool: &PgPool) -> Result<Vec<(String, i64)>, sqlx::E
            GROUP BY topic"#,
         engine,
     )
-    .fetch_all(pool)
-    .await?;
+    .fetch_all(&mut *conn);
+    let rows = line.heard(rows).await?;
     Ok(rows
         .into_iter()
         .map(|row| (row.topic, row.waiting))

@@ -115,7 +115,13 @@ impl<E: Engine> Fold for EngineFold<E> {
     }
 
     async fn claimed(&self) -> Result<(), PutOff> {
-        self.recovery.adopt().await.map_err(PutOff::new)
+        self.recovery
+            .adopt()
+            .await
+            .map_err(|error| match error.is_damage() {
+                true => PutOff::halt(error),
+                false => PutOff::new(error),
+            })
     }
 
     async fn ready(&self, topic: Topic, waits: &(dyn Fn(String) + Sync)) -> Result<(), PutOff> {

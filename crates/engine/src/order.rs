@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use compline_event::{Offset, Partition, Topic};
 use compline_eventlog::{Log, LogError};
+use compline_readmodel::Lease;
 use sqlx::PgPool;
 use tokio::{sync::watch, time::Instant};
 
@@ -129,13 +130,15 @@ pub(crate) struct Behind {
 
 impl Checkpoints {
     pub(crate) async fn read(&self) -> Result<Reached, sqlx::Error> {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
         let rows = sqlx::query!(
             "SELECT topic, partition, next_offset FROM compline.checkpoint
              WHERE projection = $1 AND generation = 1",
             self.name,
         )
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&mut *conn);
+        let rows = line.heard(rows).await?;
         let rows = rows.into_iter();
         Ok(Reached(
             rows.map(|row| (row.topic, row.partition, row.next_offset))

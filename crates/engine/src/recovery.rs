@@ -30,10 +30,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use compline_event::{EventId, RecordId};
 use compline_eventlog::{Log, LogError, ReadError};
+use compline_readmodel::{Lease, SILENCE, unless_silent};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -46,6 +48,9 @@ mod look;
 
 /// Ids that one statement forgets.
 const FORGOTTEN_AT_ONCE: i64 = 100_000;
+
+/// A question to the log that is not answered says so after 10 s, and goes first.
+const LOOK_SILENCE: Duration = Duration::from_secs(SILENCE.as_secs() + 2);
 
 /// Classes of Postgres' errors (its appendix A) that pass: the connection, a
 /// conflict, resources, somebody's lock, an operator's intervention. A table that is
@@ -65,6 +70,12 @@ pub enum RecoveryError {
 }
 
 impl RecoveryError {
+    /// Whether the log's disk has changed what was told: nobody knows any more what
+    /// that was, and nothing may be decided over it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, RecoveryError::Read(ReadError::Damaged { .. }))
+    }
+
     /// Whether waiting may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
@@ -108,7 +119,8 @@ impl Recovery {
     /// decided by it; costs little when all that the log holds is acknowledged.
     pub(crate) async fn adopt(&self) -> Result<(), RecoveryError> {
         let _turn = self.turn.lock().await;
-        look(self.engine, &self.log, &self.pool, &self.ledger).await?;
+        let looking = look(self.engine, &self.log, &self.pool, &self.ledger);
+        unless_silent(LOOK_SILENCE, looking).await?;
         self.remember_found().await?;
         Ok(())
     }
@@ -145,9 +157,10 @@ impl Recovery {
 
     /// The database's clock, for [`Recovery::finish`].
     pub(crate) async fn now(&self) -> Result<OffsetDateTime, sqlx::Error> {
-        sqlx::query_scalar!(r#"SELECT now() AS "now!""#)
-            .fetch_one(&self.pool)
-            .await
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#);
+        line.heard(now.fetch_one(&mut *conn)).await
     }
 
     /// Forgets the ids that were found before `found_before`, when all that the log
@@ -159,6 +172,8 @@ impl Recovery {
         checkpoint_name: &str,
         found_before: OffsetDateTime,
     ) -> Result<(), sqlx::Error> {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
         let mut outputs = 0;
         while self.found.load(Ordering::Acquire) {
             let forgotten = sqlx::query!(
@@ -174,8 +189,8 @@ impl Recovery {
                 found_before,
                 FORGOTTEN_AT_ONCE,
             )
-            .execute(&self.pool)
-            .await?;
+            .execute(&mut *conn);
+            let forgotten = line.heard(forgotten).await?;
             outputs += forgotten.rows_affected();
             if forgotten.rows_affected() == 0 {
                 break;
@@ -193,12 +208,14 @@ impl Recovery {
     }
 
     async fn remember_found(&self) -> Result<(), sqlx::Error> {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
         let found = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM engine.told WHERE engine = $1) AS "found!""#,
             self.engine,
         )
-        .fetch_one(&self.pool)
-        .await?;
+        .fetch_one(&mut *conn);
+        let found = line.heard(found).await?;
         self.found.store(found, Ordering::Release);
         Ok(())
     }

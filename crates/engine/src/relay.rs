@@ -11,8 +11,9 @@ use bytes::Bytes;
 use compline_event::{Offset, Partition, RecordId, Topic};
 use compline_eventlog::{AppendError, Appender, AppenderConfig, Log, LogError, append_span};
 use compline_readmodel::{
-    Database, Role,
+    Database, Role, SILENCE,
     crash::{self, Guard},
+    unless_silent,
 };
 use compline_runtime::telemetry::trace_context::follow;
 use sqlx::{Connection as _, PgConnection};
@@ -98,7 +99,8 @@ impl Relay {
             .database
             .options(Role::Engine, SCHEMA)
             .options([("synchronous_commit", "off")]);
-        let mut conn = PgConnection::connect_with(&options).await?;
+        let connecting = PgConnection::connect_with(&options);
+        let mut conn = unless_silent(SILENCE, connecting).await?;
         while !self.take_lead(&mut conn).await? {
             self.pause(LEAD_INTERVAL).await;
             if self.stop.is_cancelled() {
@@ -112,7 +114,7 @@ impl Relay {
             () = self.stop.cancelled() => return Ok(()),
             adopted = self.recovery.adopt() => adopted?,
         }
-        let epoch = sqlx::query_scalar!(
+        let bumping = sqlx::query_scalar!(
             r#"WITH bumped AS (
                    UPDATE engine.relay
                    SET epoch = (SELECT max(epoch) + 1 FROM engine.relay WHERE engine = $1)
@@ -120,8 +122,8 @@ impl Relay {
                ) SELECT max(epoch) AS "epoch!" FROM bumped"#,
             self.engine,
         )
-        .fetch_one(&mut conn)
-        .await?;
+        .fetch_one(&mut conn);
+        let epoch = unless_silent(SILENCE, bumping).await?;
         // A new appender for each term: one that has failed stays failed.
         let appender = self.log.appender(AppenderConfig::without_timeout())?;
         metrics::gauge!(metric::RELAY_LEADS, "engine" => self.engine).set(1.0);
@@ -130,12 +132,12 @@ impl Relay {
     }
 
     async fn take_lead(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        sqlx::query_scalar!(
+        let taking = sqlx::query_scalar!(
             r#"SELECT pg_try_advisory_lock(hashtextextended('compline relay ' || $1, 0)) AS "taken!""#,
             self.engine,
         )
-        .fetch_one(conn)
-        .await
+        .fetch_one(conn);
+        unless_silent(SILENCE, taking).await
     }
 
     async fn relay(
@@ -246,8 +248,8 @@ impl Relay {
             ROUND_OUTPUTS,
             ROUND_BYTES,
         )
-        .fetch_all(conn)
-        .await?;
+        .fetch_all(conn);
+        let rows = unless_silent(SILENCE, rows).await?;
         if rows.iter().any(|row| row.epoch != epoch) {
             return Err(RelayError::Deposed {
                 engine: self.engine,

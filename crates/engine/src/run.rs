@@ -7,7 +7,7 @@ use compline_projector::{
     Projector, ProjectorConfig, ProjectorError, RedriveError, RedriveMode, Redriven, Status,
     redrive,
 };
-use compline_readmodel::{Database, Place, Role};
+use compline_readmodel::{Database, Lease, Place, Role};
 use sqlx::PgPool;
 use tokio::task::JoinError;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -184,6 +184,8 @@ impl<E: Engine> EngineRunner<E> {
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(LONGEST_DELAY);
                 }
+                // Each partition meets it when it is claimed, and says so.
+                Err(error) if error.is_damage() => return Ok(()),
                 adopted => {
                     return adopted.map_err(|source| EngineError::Recovery {
                         engine: E::NAME,
@@ -195,13 +197,16 @@ impl<E: Engine> EngineRunner<E> {
     }
 
     async fn check_durability(&self) -> Result<(), EngineError> {
-        let found: String = sqlx::query_scalar("SELECT current_setting('synchronous_commit')")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|source| EngineError::Database {
-                engine: E::NAME,
-                source,
-            })?;
+        let asked = async {
+            let mut conn = Lease::of(&self.pool).await?;
+            let line = conn.line();
+            let asked = sqlx::query_scalar("SELECT current_setting('synchronous_commit')");
+            line.heard(asked.fetch_one(&mut *conn)).await
+        };
+        let found: String = asked.await.map_err(|source| EngineError::Database {
+            engine: E::NAME,
+            source,
+        })?;
         match found.as_str() {
             "on" | "remote_apply" => Ok(()),
             _ => Err(EngineError::ForgetfulDatabase {

@@ -10,7 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use compline_eventlog::{Log, LogError};
 use compline_projector::Fold as _;
-use sqlx::PgPool;
+use compline_readmodel::Lease;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -149,7 +150,19 @@ impl<E: Engine> Timer<E> {
 
     /// One transaction of the engine's timer.
     async fn once(&self, decided_until: Option<OffsetDateTime>) -> Result<Tick, TickError> {
-        let mut tx = self.pool.begin().await?;
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        let ticked = line.heard(self.tick(&mut conn, decided_until)).await?;
+        self.fold.committed();
+        Ok(ticked)
+    }
+
+    async fn tick(
+        &self,
+        conn: &mut PgConnection,
+        decided_until: Option<OffsetDateTime>,
+    ) -> Result<Tick, TickError> {
+        let mut tx = conn.begin().await?;
         let mut outputs = Outputs::default();
         let engine = &self.fold.engine;
         let ticked = engine.tick(&mut tx, decided_until, &mut outputs).await?;
@@ -158,7 +171,6 @@ impl<E: Engine> Timer<E> {
         }
         self.fold.seal(&mut tx, outputs).await?;
         tx.commit().await?;
-        self.fold.committed();
         Ok(ticked)
     }
 }

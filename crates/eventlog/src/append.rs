@@ -26,6 +26,7 @@ use tracing::{Span, field};
 use crate::{
     AppendError, LogConfig, LogError, TopicSpec,
     append::outcome::{Outcome, Pending},
+    aside::Aside,
     client::Names,
     header::Label,
 };
@@ -80,7 +81,7 @@ pub struct Appender(Arc<Inner>);
 
 struct Inner {
     names: Names,
-    producer: Option<ThreadedProducer<Outcome>>,
+    producer: Aside<ThreadedProducer<Outcome>>,
     config: AppenderConfig,
     bytes: Arc<Semaphore>,
     records: Arc<Semaphore>,
@@ -98,7 +99,7 @@ impl Appender {
             .map_err(|error| LogError::of("making an appender", error))?;
         Ok(Self(Arc::new(Inner {
             names,
-            producer: Some(producer),
+            producer: Aside::new(producer),
             bytes: Arc::new(Semaphore::new(config.max_queued_bytes)),
             records: Arc::new(Semaphore::new(config.max_queued_records)),
             config,
@@ -177,15 +178,16 @@ impl Appender {
             .payload(&value[..])
             .timestamp(label.timestamp_ms())
             .headers(label.to_headers());
-        let producer = inner.producer.as_ref().expect("taken only when dropped");
-        match producer.send(record) {
+        match inner.producer.send(record) {
             Ok(()) => Ok(Delivery {
                 topic,
                 told,
                 appender: self.clone(),
                 traceparent: label.traceparent().to_owned(),
             }),
-            Err((error, _)) => Err(classify(topic, size, &error, || fatal_reason(producer))),
+            Err((error, _)) => Err(classify(topic, size, &error, || {
+                fatal_reason(&inner.producer)
+            })),
         }
     }
 }
@@ -218,8 +220,7 @@ impl Inner {
     /// The record whose failure ends the appender is told of that failure, and
     /// those behind it that they were given up: all of it means the end.
     fn explain(&self, error: AppendError) -> AppendError {
-        let producer = self.producer.as_ref().expect("taken only when dropped");
-        match (&error, fatal_reason(producer)) {
+        match (&error, fatal_reason(&self.producer)) {
             (AppendError::Unavailable { .. }, Some(reason)) => AppendError::Fatal { reason },
             _ => error,
         }
@@ -304,6 +305,8 @@ fn librdkafka_config(log: &LogConfig, config: &AppenderConfig) -> ClientConfig {
     settings
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        // A cluster that waits for its replicas says so before the answer is given up.
+        .set("request.timeout.ms", "10000")
         .set("linger.ms", config.linger.as_millis().to_string())
         .set("batch.size", TopicSpec::gathered_batch_bytes().to_string())
         .set("queue.buffering.max.kbytes", kilobytes.to_string())
@@ -344,14 +347,6 @@ fn classify(
 fn fatal_reason(producer: &ThreadedProducer<Outcome>) -> Option<String> {
     let (code, reason) = producer.client().fatal_error()?;
     Some(format!("{code}: {reason}"))
-}
-
-/// librdkafka's threads take a moment to end; a runtime's thread has no time.
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let producer = self.producer.take();
-        std::thread::spawn(move || drop(producer));
-    }
 }
 
 impl fmt::Debug for Appender {

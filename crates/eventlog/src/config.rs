@@ -60,6 +60,10 @@ pub(crate) fn is_plain(key: &str) -> bool {
         && !secret.iter().any(|word| key.contains(word))
 }
 
+/// How long the log may take with any answer, milliseconds: all of it, so that on a slow
+/// line the largest one must come in that time.
+const ANSWER_MS: &str = "15000";
+
 fn one() -> u16 {
     1
 }
@@ -132,6 +136,12 @@ impl LogConfig {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("retry.backoff.ms", "50")
+            // A connection may end without a word. What was asked on it is asked
+            // again on another one after so long; the defaults are a minute, half of
+            // one, and 10 s.
+            .set("socket.timeout.ms", ANSWER_MS)
+            .set("socket.connection.setup.timeout.ms", "5000")
+            .set("api.version.request.timeout.ms", "5000")
             .set("topic.metadata.refresh.interval.ms", "30000")
             .set(
                 "message.max.bytes",

@@ -132,6 +132,9 @@ impl Fetcher {
             .consumer()
             .split_partition_queue(name, partition.0)
             .ok_or(LogError::NoPartition { topic, partition })?;
+        // Records of before are stale, but the word that an offset is not there never is
+        // (`rd_kafka_offset_reset` gives it no version): it would be taken for this one's.
+        while let Some(Some(_)) = queue.stream().next().now_or_never() {}
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(name, partition.0, rdkafka::Offset::Offset(from.0))
             .and_then(|()| self.client.consumer().incremental_assign(&list))

@@ -210,10 +210,15 @@ async fn drive(consumer: Consumer<Member>, stopped: oneshot::Receiver<()>) {
 fn member_settings(log: &LogConfig, group: &str, config: &ConsumerConfig) -> ClientConfig {
     let session = config.session_timeout;
     let heartbeat = (session / 10).min(Duration::from_secs(1));
+    let join = session * 2 + config.revoke_deadline;
     let mut settings = log.reader(group);
     settings
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", session.as_millis().to_string())
+        // So long, and 3 s more, librdkafka waits for the answer to a request to join:
+        // by default that is five minutes, lost though it may be. Nobody needs more, for
+        // an owner gives back what it has within the deadline.
+        .set("max.poll.interval.ms", join.as_millis().to_string())
         // A member hears of a rebalance by its next heartbeat.
         .set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
     settings

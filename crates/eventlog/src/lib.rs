@@ -18,6 +18,7 @@
 
 mod admin;
 mod append;
+mod aside;
 mod client;
 mod config;
 mod consumer;

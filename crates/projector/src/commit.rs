@@ -89,7 +89,7 @@ pub(crate) async fn together<F: Fold>(
     attempt(conn, fold, batches, &Poison::new())
         .await
         .map_err(|failed| match failed {
-            Failed::Transient(error) => Uncommitted::of(error),
+            Failed::Transient(error) => error.into(),
             Failed::FenceLost => Uncommitted::Transient("a fence was lost".to_owned()),
             Failed::Hole(hole) => Uncommitted::Transient(format!("{hole:?}")),
             Failed::Fold(poison) => Uncommitted::Transient(format!("{poison:?}")),

@@ -54,15 +54,25 @@ pub trait Fold: Send + Sync + 'static {
     }
 }
 
-/// What a fold needs beside its rows cannot be had: the partition begins anew
-/// after a back-off.
+/// What a fold needs beside its rows cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct PutOff(Box<dyn std::error::Error + Send + Sync>);
+pub enum PutOff {
+    /// The partition begins anew after a back-off.
+    #[error(transparent)]
+    Again(Box<dyn std::error::Error + Send + Sync>),
+    /// Nothing that a retry could mend: the partition stands still until somebody
+    /// has looked.
+    #[error(transparent)]
+    Halt(Box<dyn std::error::Error + Send + Sync>),
+}
 
 impl PutOff {
     pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self(Box::new(error))
+        Self::Again(Box::new(error))
+    }
+
+    pub fn halt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Halt(Box::new(error))
     }
 }
 

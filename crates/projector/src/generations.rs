@@ -15,7 +15,7 @@ use std::{
 
 use compline_eventlog::Log;
 use compline_readmodel::{
-    Database, Generation, Projection, Role,
+    Database, Generation, Lease, Projection, Role,
     generation::{GenerationError, SCHEMA, Standing, standing},
 };
 use sqlx::PgPool;
@@ -156,8 +156,10 @@ impl<P: Projection> Generations<P> {
             projection: P::NAME,
             source,
         };
-        let mut conn = self.look.acquire().await.map_err(failed)?;
-        standing(&mut conn, P::NAME).await.map_err(failed)
+        let mut conn = Lease::of(&self.look).await.map_err(failed)?;
+        let line = conn.line();
+        let standing = line.heard(standing(&mut conn, P::NAME)).await;
+        standing.map_err(failed)
     }
 
     /// Projects what stands and nothing else.

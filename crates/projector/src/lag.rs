@@ -19,7 +19,7 @@ use std::{
 
 use compline_event::{Offset, Partition, RecordId, Topic};
 use compline_eventlog::{Log, LogError};
-use compline_readmodel::{Generation, park};
+use compline_readmodel::{Generation, Lease, park};
 use metrics::{Label, gauge};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -223,8 +223,10 @@ impl Meter {
     }
 
     async fn count_parked(&self) -> Result<Values, sqlx::Error> {
-        let mut conn = self.pool.acquire().await?;
-        let counts = park::counts(&mut conn, &self.projection, self.generation).await?;
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        let counts = park::counts(&mut conn, &self.projection, self.generation);
+        let counts = line.heard(counts).await?;
         let owned = self.status.owned();
         let topics = owned.keys().map(|(topic, _)| *topic);
         let mut sums: BTreeMap<Topic, i64> = topics.map(|topic| (topic, 0)).collect();

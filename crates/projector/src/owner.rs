@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use compline_event::{Offset, RecordId};
 use compline_eventlog::{Log, PartitionReader, ReadError, Record};
-use compline_readmodel::{Fence, Place, crash, generation, hold};
+use compline_readmodel::{Fence, Lease, Place, crash, generation, hold};
 use rand::Rng as _;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::{
     batch::chain,
     commit::{Batch, Outcome},
     committer::{Committer, Reply, Turn, Uncommitted},
-    fold::Fold,
+    fold::{Fold, PutOff},
     metric,
     run::Starter,
     status::{PartitionState, Status},
@@ -261,7 +261,7 @@ impl<F: Fold> Owner<F> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(End::Stopped),
-            ready = self.fold.ready(self.place.topic, &waits) => ready?,
+            ready = self.fold.ready(self.place.topic, &waits) => ready.map_err(put_off)?,
         }
         batch.is_ready = true;
         let topic = self.place.topic;
@@ -278,13 +278,14 @@ impl<F: Fold> Owner<F> {
     async fn prepare(&self) -> Result<(), End> {
         tokio::select! {
             () = self.stop.cancelled() => Err(End::Stopped),
-            prepared = self.fold.claimed() => Ok(prepared?),
+            prepared = self.fold.claimed() => prepared.map_err(put_off),
         }
     }
 
     async fn claim(&self) -> Result<Fence, End> {
-        let mut conn = self.pool.acquire().await?;
-        if let Some(fence) = Fence::claim(&mut conn, &self.place).await? {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        if let Some(fence) = line.heard(Fence::claim(&mut conn, &self.place)).await? {
             return Ok(fence);
         }
         Err(self
@@ -400,8 +401,10 @@ impl<F: Fold> Owner<F> {
                 () = self.stop.cancelled() => return Err(End::Stopped),
                 () = tokio::time::sleep(HELD_POLL) => {}
             }
-            let mut conn = self.pool.acquire().await?;
-            hold::release_left_over(&mut conn, &self.place).await?;
+            let mut conn = Lease::of(&self.pool).await?;
+            let line = conn.line();
+            line.heard(hold::release_left_over(&mut conn, &self.place))
+                .await?;
             drop(conn);
             self.look_again(fence).await?;
         }
@@ -424,8 +427,9 @@ impl<F: Fold> Owner<F> {
 
     /// The table of `readmodel::checkpoint`, from its second row on.
     async fn look_again(&self, fence: &mut Fence) -> Result<(), End> {
-        let mut conn = self.pool.acquire().await?;
-        let Some(row) = Fence::look(&mut conn, &self.place).await? else {
+        let mut conn = Lease::of(&self.pool).await?;
+        let line = conn.line();
+        let Some(row) = line.heard(Fence::look(&mut conn, &self.place)).await? else {
             return Err(self.missing(&mut conn, "has lost its checkpoint").await);
         };
         if row.epoch != fence.epoch {
@@ -484,5 +488,12 @@ fn unreadable(error: ReadError) -> End {
         ReadError::Revoked { .. } => End::Stopped,
         ReadError::OutOfRange { .. } | ReadError::Damaged { .. } => End::Halt(error.to_string()),
         ReadError::Transient { .. } => error.into(),
+    }
+}
+
+fn put_off(put_off: PutOff) -> End {
+    match put_off {
+        PutOff::Halt(error) => End::Halt(chain(&*error)),
+        again @ PutOff::Again(_) => again.into(),
     }
 }

@@ -53,7 +53,9 @@ impl ActivityService for ActivityApi {
 
         let mut snapshot =
             consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
-        let rows = view::activities(snapshot.conn(), subject, after.as_ref(), size.limit()).await;
+        let rows = snapshot
+            .read(async |conn| view::activities(conn, subject, after.as_ref(), size.limit()).await)
+            .await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {
             cursor(row.recorded_at, row.event_id.to_string())
@@ -81,20 +83,18 @@ impl ActivityService for ActivityApi {
 
         let mut snapshot =
             consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
-        let unread = view::unread_count(snapshot.conn(), &reader).await;
+        let unread = snapshot
+            .read(async |conn| view::unread_count(conn, &reader).await)
+            .await;
         let unread_count = unread.map_err(consistency::database_failed)?;
         // Beyond the last unread one there is nothing to look for.
         let limit = match body.unread_only {
             true => size.limit().min(unread_count),
             false => size.limit(),
         };
-        let rows = view::notifications(
-            snapshot.conn(),
-            &reader,
-            body.unread_only,
-            after.as_ref(),
-            limit,
-        );
+        let rows = snapshot.read(async |conn| {
+            view::notifications(conn, &reader, body.unread_only, after.as_ref(), limit).await
+        });
         let mut rows = rows.await.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {
             cursor(row.raised_at, row.notification_id.clone())
@@ -121,7 +121,9 @@ impl ActivityService for ActivityApi {
 
         let mut snapshot =
             consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
-        let rows = view::webhook_counters(snapshot.conn(), after.as_ref(), size.limit()).await;
+        let rows = snapshot
+            .read(async |conn| view::webhook_counters(conn, after.as_ref(), size.limit()).await)
+            .await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| {
             [&row.source, &row.object, &row.field, &row.problem]

@@ -62,7 +62,8 @@ impl AdService for AdApi {
 
         let asked = body.consistency.clone();
         let mut snapshot = consistency::snapshot(&self.reader, &request, asked).await?;
-        let ad = view::ad(snapshot.conn(), ad_id)
+        let ad = snapshot
+            .read(async |conn| view::ad(conn, ad_id).await)
             .await
             .map_err(consistency::database_failed)?
             .ok_or_else(|| error::not_found(&body.name))?;
@@ -92,7 +93,8 @@ impl AdService for AdApi {
 
         let asked = body.consistency.clone();
         let mut snapshot = consistency::snapshot(&self.reader, &request, asked).await?;
-        let mut ads = view::ads(snapshot.conn(), &list, |sql| filter::push(sql, &filter))
+        let mut ads = snapshot
+            .read(async |conn| view::ads(conn, &list, |sql| filter::push(sql, &filter)).await)
             .await
             .map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut ads, &query, |ad| cursor(order_by.key(ad)));
@@ -117,13 +119,15 @@ impl AdService for AdApi {
 
         let asked = body.consistency.clone();
         let mut snapshot = consistency::snapshot(&self.reader, &request, asked).await?;
-        let mut changes = view::history(snapshot.conn(), ad_id, before, size.limit())
+        let mut changes = snapshot
+            .read(async |conn| view::history(conn, ad_id, before, size.limit()).await)
             .await
             .map_err(consistency::database_failed)?;
         // An ad of which only issues are known has no history, and yet it is.
         let empty = changes.is_empty() && before.is_none();
         if empty {
-            view::ad(snapshot.conn(), ad_id)
+            snapshot
+                .read(async |conn| view::ad(conn, ad_id).await)
                 .await
                 .map_err(consistency::database_failed)?
                 .ok_or_else(|| error::not_found(&body.parent))?;
@@ -154,7 +158,8 @@ impl AdService for AdApi {
         let asked = body.consistency.clone();
         let mut snapshot = consistency::snapshot(&self.reader, &request, asked).await?;
         let account = account.as_ref().map(AdAccountId::as_str);
-        let counts = view::counts(snapshot.conn(), account)
+        let counts = snapshot
+            .read(async |conn| view::counts(conn, account).await)
             .await
             .map_err(consistency::database_failed)?;
         Ok(Response::new(CountAdsResponse {

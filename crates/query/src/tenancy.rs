@@ -35,7 +35,7 @@ impl TenancyService for TenancyApi {
     ) -> Result<Response<GetTenantResponse>, Status> {
         let asked = request.get_ref().consistency.clone();
         let mut snapshot = consistency::snapshot(&self.reader, &request, asked).await?;
-        let row = view::tenant(snapshot.conn()).await;
+        let row = snapshot.read(async |conn| view::tenant(conn).await).await;
         let row = row.map_err(consistency::database_failed)?;
         let missing = || not_found(Collection::Tenants.as_str());
         Ok(Response::new(GetTenantResponse {
@@ -55,7 +55,9 @@ impl TenancyService for TenancyApi {
 
         let mut snapshot =
             consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
-        let rows = view::accounts(snapshot.conn(), &after, size.limit()).await;
+        let rows = snapshot
+            .read(async |conn| view::accounts(conn, &after, size.limit()).await)
+            .await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token =
             size.cut(&mut rows, &query, |row| vec![row.ad_account_id.to_string()]);
@@ -78,7 +80,9 @@ impl TenancyService for TenancyApi {
 
         let mut snapshot =
             consistency::snapshot(&self.reader, &request, body.consistency.clone()).await?;
-        let rows = view::keys(snapshot.conn(), &after, size.limit()).await;
+        let rows = snapshot
+            .read(async |conn| view::keys(conn, &after, size.limit()).await)
+            .await;
         let mut rows = rows.map_err(consistency::database_failed)?;
         let next_page_token = size.cut(&mut rows, &query, |row| vec![row.key_id.clone()]);
         Ok(Response::new(ListApiKeysResponse {

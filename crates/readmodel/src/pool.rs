@@ -18,7 +18,16 @@ pub const WRITER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The consumer group's `session.timeout.ms` that the above is made for.
 pub const GROUP_SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-const READER_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const READER_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a machine held that is gone without a word, Postgres takes back after a minute:
+/// by the system's own settings, after two hours. Milliseconds and seconds.
+const GONE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60000"),
+];
 
 /// How long a caller waits for a connection before it is told that there is none.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +50,8 @@ impl Database {
     pub fn options(&self, role: Role, schema: &str) -> PgConnectOptions {
         let options = (self.options)(role)
             .application_name(role.as_str())
-            .options([("search_path", schema)]);
+            .options([("search_path", schema)])
+            .options(GONE);
         let milliseconds = |limit: Duration| limit.as_millis().to_string();
         match role {
             Role::Owner => options,

@@ -7,20 +7,26 @@ use std::{
 };
 
 use compline_event::{Offset, Partition, Position, TenantId, Token, Topic};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 
 use crate::{
     fault,
     generation::{Generation, SCHEMA, schema_name},
+    lease::Lease,
     park::key_name,
     pool::Database,
     role::Role,
+    silence::READER_SILENCE,
     wake::Wakes,
 };
 
 /// A wait reads again after this long even when nothing woke it.
 const REREAD: Duration = Duration::from_millis(250);
+
+/// How long the first statements of a read may be without an answer. They are looked up
+/// and wait for no lock, so who says nothing is gone, and another connection is tried.
+const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 
 /// A promote that comes between the choice of a pool and the read makes the read
 /// start over; more than this many in a row is no promote.
@@ -116,13 +122,22 @@ struct Pools {
 /// `search_path` the live generation. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Snapshot {
-    tx: Transaction<'static, Postgres>,
+    lease: Lease,
     seen: Seen,
 }
 
 impl Snapshot {
     pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        &mut self.lease
+    }
+
+    /// Reads rows, for as long as Postgres is heard.
+    pub async fn read<T>(
+        &mut self,
+        rows: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let line = self.lease.line();
+        line.heard(rows(&mut self.lease)).await
     }
 
     pub fn seen(&self) -> &Seen {
@@ -131,7 +146,7 @@ impl Snapshot {
 
     /// Ends the transaction and says what it has seen.
     pub async fn finish(self) -> Result<Seen, sqlx::Error> {
-        self.tx.commit().await?;
+        self.lease.commit().await?;
         Ok(self.seen)
     }
 }
@@ -223,21 +238,26 @@ impl Reader {
     async fn begin(&self, tenant: TenantId) -> Result<Snapshot, ReadError> {
         for _ in 0..GENERATION_RETRIES {
             let (generation, pool) = self.pool(None);
-            let mut tx = pool
-                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                .await?;
-            let row = sqlx::query!(
-                r#"SELECT set_config('compline.tenant', $1, true) AS tenant,
+            let mut lease = Lease::with_patience(&pool, READER_SILENCE).await?;
+            let line = lease.line();
+            let begun = async {
+                lease
+                    .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    .await?;
+                sqlx::query!(
+                    r#"SELECT set_config('compline.tenant', $1, true) AS tenant,
                           max(generation) AS generation,
                           array_agg(topic) AS "topics: Vec<String>",
                           array_agg(partition) AS "partitions: Vec<i32>",
                           array_agg(next_offset) AS "next_offsets: Vec<i64>"
                    FROM compline.seen WHERE projection = $2"#,
-                tenant.as_uuid().to_string(),
-                self.shared.projection,
-            )
-            .fetch_one(&mut *tx)
-            .await?;
+                    tenant.as_uuid().to_string(),
+                    self.shared.projection,
+                )
+                .fetch_one(&mut *lease)
+                .await
+            };
+            let row = line.heard_within(BEGIN_WITHIN, begun).await?;
             let Some(live) = row.generation else {
                 return Err(ReadError::NoGeneration {
                     projection: self.shared.projection,
@@ -253,7 +273,7 @@ impl Reader {
                 row.next_offsets.unwrap_or_default(),
             );
             return Ok(Snapshot {
-                tx,
+                lease,
                 seen: Seen {
                     position,
                     ..Seen::default()
@@ -313,14 +333,14 @@ impl Reader {
         snapshot: &mut Snapshot,
         asked: &Token,
     ) -> Result<Vec<String>, sqlx::Error> {
-        let rows = sqlx::query!(
+        let keys = sqlx::query!(
             "SELECT topic, partition, key, first_offset
              FROM compline.parked_key JOIN compline.pointer USING (projection, generation)
              WHERE projection = $1 ORDER BY topic, partition, key",
             self.shared.projection,
-        )
-        .fetch_all(snapshot.conn())
-        .await?;
+        );
+        let rows = snapshot.read(async |conn| keys.fetch_all(conn).await);
+        let rows = rows.await?;
         let below = |topic: &str, partition: i32, offset: i64| {
             let topic = topic.parse().ok()?;
             let asked = asked.next_offset(topic, Partition(partition))?;

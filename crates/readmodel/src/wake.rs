@@ -6,12 +6,15 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use compline_event::TenantId;
-use sqlx::{PgConnection, PgPool, postgres::PgListener};
-use tokio::sync::broadcast;
+use sqlx::{Executor as _, PgConnection, PgPool, postgres::PgListener};
+use tokio::{sync::broadcast, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::generation::Generation;
+use crate::{
+    generation::Generation,
+    silence::{SILENCE, unless_silent},
+};
 
 const CHANNEL: &str = "compline_wake";
 
@@ -20,6 +23,9 @@ const TENANTS_PER_PAYLOAD: usize = 200;
 
 /// How many wakes a slow listener may lag behind before it is told to read anew.
 const BACKLOG: usize = 1024;
+
+/// After so long without a notification Postgres is asked whether it is there.
+const QUIET: Duration = Duration::from_secs(5);
 
 const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 
@@ -159,14 +165,27 @@ async fn listen_once(
     pool: &PgPool,
     wakes: &broadcast::Sender<Arc<Wake>>,
 ) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
+    // A pool for this once: of a listener that has gone silent the place is never free.
+    let own = pool.options().clone().max_connections(1);
+    let own = own.connect_lazy_with((*pool.connect_options()).clone());
+    let mut listener = PgListener::connect_with(&own).await?;
+    unless_silent(SILENCE, listener.listen(CHANNEL)).await?;
     // Nobody listening is no error: a wake is only a hint.
     let _ = wakes.send(Arc::new(Wake::Unknown));
-    while let Some(notification) = listener.try_recv().await? {
-        let _ = wakes.send(Arc::new(parse(notification.payload())));
+    loop {
+        match timeout(QUIET, listener.try_recv()).await {
+            Ok(told) => match told? {
+                Some(notification) => {
+                    let _ = wakes.send(Arc::new(parse(notification.payload())));
+                }
+                None => return Ok(()),
+            },
+            // Nothing is committed, or nobody is there to say so.
+            Err(_) => {
+                unless_silent(SILENCE, listener.execute("SELECT 1")).await?;
+            }
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod postgres;
 mod stage;
 mod story;
 pub mod verify;
+mod way;
 
 pub use broker::{TestBroker, broker, log};
 pub use compare::same_rows;
@@ -26,3 +27,4 @@ pub use dump::{dump, dump_without, tables};
 pub use postgres::{Postgres, postgres};
 pub use stage::{Refused, Stage};
 pub use story::{Story, tenant};
+pub use way::Way;

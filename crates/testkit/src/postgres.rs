@@ -1,13 +1,13 @@
 //! A database of a test's own, on a server that all tests of a process share.
 
-use std::fmt;
+use std::{fmt, net::SocketAddr};
 
 use compline_readmodel::{Database, Role, generation, role};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::postgres::server::Server;
+use crate::{postgres::server::Server, way::Way};
 
 mod server;
 
@@ -44,6 +44,20 @@ impl Postgres {
     /// How compline's own code enters it.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The server's.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.server.port))
+    }
+
+    /// As entered by who comes by that way.
+    pub fn database_by(&self, way: &Way) -> Database {
+        let (direct, way) = (self.superuser.clone(), way.address());
+        Database::new(move |role| {
+            let options = direct.clone().username(role.as_str()).password(PASSWORD);
+            options.host(&way.ip().to_string()).port(way.port())
+        })
     }
 
     /// `postgres://…` of a role, password and all.

@@ -66,7 +66,9 @@ impl KeyStore {
         }
         let since = Instant::now();
         let mut snapshot = self.reader.snapshot(tenant, &Want::now()).await?;
-        let found = view::find_key(snapshot.conn(), key_id).await?;
+        let found = snapshot
+            .read(async |conn| view::find_key(conn, key_id).await)
+            .await?;
         let live = found.filter(|key| key.revoked_at.is_none());
         if let Some(key) = &live {
             let key = key.clone();

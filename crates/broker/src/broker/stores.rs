@@ -49,7 +49,7 @@ impl Stores {
         // A crash between the two steps of a topic's deletion leaves offsets that would be taken for
         // those of the next topic of that name.
         let of_none = offsets.forget(|key| topics.find(&key.topic).is_none(), now)?;
-        of_none.log.sync()?;
+        of_none.sync()?;
         let producer_ids = ProducerIds::open(disk, &data)?;
         Ok(Stores {
             folder,

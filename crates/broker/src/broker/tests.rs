@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::api;
 use crate::batch::{self, NewRecord};
-use crate::file::sim::{Faults, SimDisk};
+use crate::file::sim::{Faults, Moment, SimDisk};
 use crate::topics::Topic;
 use crate::topics::TopicName;
 use crate::topics::config::TopicConfig;
@@ -95,7 +95,7 @@ async fn a_sync_that_never_returns_holds_the_folder_and_nobody_else() {
     let topic = create(&server, 2);
     let mut running = broker.start();
     let (held, began, go_on) = hold();
-    disk.during_sync(0, Box::new(held));
+    disk.during(Moment::Sync, 0, Box::new(held));
     append(&server, &topic, 0);
     began.await;
     disk.fail_syncs(true);
@@ -137,9 +137,9 @@ async fn a_sync_that_fails_while_the_broker_stops_is_told_and_the_folder_is_not_
             of_mark.set_faults(Faults::default());
             held();
         };
-        on.during_sync(0, Box::new(fail_once));
+        on.during(Moment::Sync, 0, Box::new(fail_once));
     };
-    disk.during_sync(0, Box::new(fail_next));
+    disk.during(Moment::Sync, 0, Box::new(fail_next));
     append(&server, &topic, 0);
     began.await;
     let stopping = tokio::spawn(running.stop());
@@ -212,7 +212,7 @@ async fn a_change_under_way_is_done_before_the_log_is_closed() {
         async move { api::changing(&server, create).await.unwrap() }
     };
     let (held, began, go_on) = hold();
-    disk.during_sync(0, Box::new(held));
+    disk.during(Moment::Sync, 0, Box::new(held));
     let creating = tokio::spawn(create("t"));
     began.await;
     let shared = server.clone();

@@ -17,9 +17,10 @@
 //! A killed process loses nothing that was written, except that its last write at the end of a
 //! file may be cut.
 //! A sync that fails leaves some of its bytes on no disk, and the next one does not mend that: it
-//! succeeds (as on Linux, where a page is clean after a failed write-back). It takes part in no
-//! sound bytes behind unsound ones within one file's unsynced end; a disk that does that, too,
-//! makes the broker refuse to open, not lose anything.
+//! succeeds (as on Linux, where a page is clean after a failed write-back), even if it begins
+//! before the first one returns. It takes part in no sound bytes behind unsound ones within one
+//! file's unsynced end; a disk that does that, too, makes the broker refuse to open, not lose
+//! anything.
 
 mod content;
 mod faults;
@@ -45,14 +46,25 @@ pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
+/// When something else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before a write.
+    Write,
+    /// While a file is synced: behind what that makes durable, and before its caller knows.
+    Sync,
+    /// Likewise while the names in a folder are.
+    SyncNames,
+}
+
 struct State {
     tree: Tree,
     fate: Fate,
     fail_syncs: bool,
     /// A sync of a file failed, so that what is written behind may stand behind a hole.
     has_holes: bool,
-    /// What happens while a sync of a file is under way, and how many are before that.
-    meanwhile: Option<(u32, Meanwhile)>,
+    /// What happens at such a moment, and how many are before that.
+    meanwhile: Option<(Moment, u32, Meanwhile)>,
     locked: Arc<AtomicBool>,
 }
 
@@ -179,13 +191,12 @@ impl SimDisk {
         self.state().fate.failed
     }
 
-    /// Has something happen while a sync of a file is under way, the next one after `skipped`:
-    /// behind what that sync makes durable, and before its caller knows.
-    pub(crate) fn during_sync(&self, skipped: u32, meanwhile: Meanwhile) {
-        self.state().meanwhile = Some((skipped, meanwhile));
+    /// Has something happen at the next such moment after `skipped`.
+    pub(crate) fn during(&self, moment: Moment, skipped: u32, meanwhile: Meanwhile) {
+        self.state().meanwhile = Some((moment, skipped, meanwhile));
     }
 
-    /// There was no such sync.
+    /// There was no such moment.
     pub(crate) fn forget_meanwhile(&self) {
         self.state().meanwhile = None;
     }
@@ -206,6 +217,16 @@ impl SimDisk {
 }
 
 impl State {
+    /// What happens at a moment that is come.
+    fn take_meanwhile(&mut self, now: Moment) -> Option<Meanwhile> {
+        let (_, skipped, _) = self.meanwhile.as_mut().filter(|(at, ..)| *at == now)?;
+        if *skipped > 0 {
+            *skipped -= 1;
+            return None;
+        }
+        self.meanwhile.take().map(|(.., meanwhile)| meanwhile)
+    }
+
     /// A disk that goes on where this one ends.
     fn hand_over(&mut self, tree: Tree) -> SimDisk {
         let mut fate = Fate::new(self.fate.rng.random());
@@ -253,7 +274,15 @@ impl Disk for SimDisk {
         if state.fail_syncs {
             return Err(io::Error::other("sync failed"));
         }
-        state.tree.sync_dir(path)
+        state.tree.sync_dir(path)?;
+        if let Some(meanwhile) = state.take_meanwhile(Moment::SyncNames) {
+            drop(state);
+            meanwhile();
+            if self.has_stopped() {
+                return Err(gone());
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<LockGuard>> {
@@ -282,6 +311,10 @@ impl SimFile {
 
     /// Writes what there is room for, and of a write that is the last one only some.
     fn write(&self, at: Option<u64>, bytes: &[u8]) -> io::Result<()> {
+        let meanwhile = self.disk.state().take_meanwhile(Moment::Write);
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         let mut state = self.disk.state();
         let was_over = state.fate.is_over();
         let met = state.fate.meet(Call::Write);
@@ -341,28 +374,27 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let (met, meanwhile, until) = {
+        let (fails, meanwhile, until) = {
             let mut state = self.disk.state();
             if state.fate.is_over() {
                 return Err(gone());
             }
             let met = state.fate.meet(Call::Sync);
-            let due = state.meanwhile.take_if(|(skipped, _)| *skipped == 0);
-            if let Some((skipped, _)) = &mut state.meanwhile {
-                *skipped -= 1;
+            let fails = state.fail_syncs || met.is_err();
+            let until = self.content().written();
+            if fails && !state.fate.is_over() {
+                self.content().sync_failed(until, &mut state.fate.rng);
+                state.has_holes = true;
             }
-            (met, due, self.content().written())
+            (fails, state.take_meanwhile(Moment::Sync), until)
         };
-        if let Some((_, meanwhile)) = meanwhile {
+        if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
-        let mut state = self.disk.state();
-        if state.fate.is_over() {
+        if self.disk.state().fate.is_over() {
             return Err(gone());
         }
-        if state.fail_syncs || met.is_err() {
-            self.content().sync_failed(until, &mut state.fate.rng);
-            state.has_holes = true;
+        if fails {
             return Err(io::Error::other("sync failed"));
         }
         self.content().synced(until);

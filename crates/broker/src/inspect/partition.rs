@@ -92,7 +92,7 @@ impl Walk<'_> {
     fn begin(&mut self, bases: &[i64]) {
         let marked = self.mark.map(|mark| mark.start_offset);
         let first = bases.first().copied().or(marked).unwrap_or(0);
-        let start = marked.unwrap_or(first);
+        let start = marked.unwrap_or(0);
         self.facts.start_offset = start.max(first);
         self.facts.end_offset = first;
         if start < first {

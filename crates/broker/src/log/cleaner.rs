@@ -35,7 +35,8 @@ pub(super) use border::Border;
 use key_map::KeyMap;
 pub(super) use swap::finish as finish_swaps;
 
-use super::walk::{Batches, Walk, next_sound};
+use super::order::SoundBatches;
+use super::walk::Walk;
 use super::{Closed, Compaction, Log, LogSettings};
 use crate::Error;
 use crate::batch::{Header, Records, unpack};
@@ -154,6 +155,10 @@ impl Cleaning {
         Ok(false)
     }
 
+    fn batches<'a>(&self, segment: &'a Closed) -> SoundBatches<'a> {
+        SoundBatches::of(segment, self.border.holes_at(segment.base))
+    }
+
     fn dirty(&self) -> impl Iterator<Item = &Arc<Closed>> {
         self.segments
             .iter()
@@ -231,13 +236,13 @@ impl Cleaning {
     ) -> Result<Option<(KeyMap, i64)>, Error> {
         let mut newest = KeyMap::new(most_keys);
         for segment in self.dirty() {
-            let mut batches = Batches::new(&*segment.file, segment.size);
+            let mut batches = self.batches(segment);
             loop {
                 if !goes_on() {
                     return Ok(None);
                 }
                 let at = batches.position();
-                let Some((header, batch)) = next_sound(&segment.path, &mut batches)? else {
+                let Some((header, batch)) = batches.next()? else {
                     break;
                 };
                 if header.next_offset() <= self.dirty_from {

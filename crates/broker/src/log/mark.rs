@@ -4,12 +4,14 @@
 //! itself now and then, which makes it a lower bound after a power loss. What is before it was
 //! once on disk whole, so damage there is never a torn write.
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::Error;
 use crate::file::{Disk, DiskFile, Mode};
+use crate::guard::{self, Guard};
 
 const SIZE: usize = 36;
 /// Two places, written in turn: a write that a power loss tears leaves the other one.
@@ -39,7 +41,11 @@ pub(crate) struct Mark {
 pub(crate) struct MarkFile {
     file: Arc<dyn DiskFile>,
     path: Box<Path>,
+    /// Written since the last sync began.
     unsynced: AtomicBool,
+    /// Whether a sync failed: no later one mends that. Held while the file is synced, for whoever
+    /// comes meanwhile must know how it ended.
+    sync_failed: Mutex<bool>,
 }
 
 impl MarkFile {
@@ -55,6 +61,7 @@ impl MarkFile {
                 file,
                 path: path.into(),
                 unsynced: AtomicBool::new(false),
+                sync_failed: Mutex::new(false),
             },
             newest,
         ))
@@ -62,24 +69,27 @@ impl MarkFile {
 
     /// Writes without syncing. `turn` is any number that grows by one each time.
     pub(crate) fn write(&self, mark: &Mark, turn: u64) -> Result<(), Error> {
-        self.unsynced.store(true, Ordering::Release);
         let place = turn % PLACES * STRIDE;
-        self.file
-            .write_at(&encode(mark), place)
-            .map_err(Error::io("write", &self.path))
+        let written = self.file.write_at(&encode(mark), place);
+        // Behind the write: a sync that somebody else begins before it does not count for it.
+        self.unsynced.store(true, Ordering::Release);
+        written.map_err(Error::io("write", &self.path))
     }
 
-    /// Makes durable what was written, if anything was.
+    /// Makes durable what was written, if anything was; waits for whoever does so already.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        if !self.unsynced.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.file.sync().map_err(|source| {
-            self.unsynced.store(true, Ordering::Release);
-            Error::Sync {
-                path: self.path.to_path_buf(),
-                source,
-            }
+        let mut failed = self.sync_failed.lock().expect("nobody who syncs panics");
+        let synced = if *failed {
+            Err(io::Error::other("an earlier sync failed"))
+        } else if self.unsynced.swap(false, Ordering::AcqRel) {
+            self.file.sync()
+        } else {
+            Ok(())
+        };
+        *failed = synced.is_err() && guard::holds(Guard::FailedSyncIsFatal);
+        synced.map_err(|source| Error::Sync {
+            path: self.path.to_path_buf(),
+            source,
         })
     }
 }

@@ -6,11 +6,14 @@
 //! batch, or not the next one.
 
 use std::io;
+use std::path::Path;
 
 use super::index::Spot;
 use super::scan::Holes;
-use super::walk::Walk;
-use crate::batch::Header;
+use super::segment::{Active, Closed};
+use super::walk::{Batches, Walk};
+use crate::Error;
+use crate::batch::{self, Header};
 use crate::file::DiskFile;
 
 /// Where something is that is not the batch which must be there.
@@ -113,5 +116,67 @@ impl<'a> OrderedWalk<'a> {
             position: self.position,
         };
         ReadError::Damaged { damage, sound: 0 }
+    }
+}
+
+/// All batches of a segment, each as it was written, or an error.
+#[derive(Debug)]
+pub(super) struct SoundBatches<'a> {
+    path: &'a Path,
+    batches: Batches<'a>,
+    order: Order,
+    /// The offset behind the last one.
+    until: i64,
+}
+
+impl<'a> SoundBatches<'a> {
+    pub(super) fn of(segment: &'a Closed, holes: Holes) -> Self {
+        SoundBatches {
+            path: &segment.path,
+            batches: Batches::new(&*segment.file, segment.size),
+            order: Order {
+                next_offset: segment.base,
+                holes,
+            },
+            until: segment.next_offset,
+        }
+    }
+
+    pub(super) fn of_active(segment: &'a Active) -> Self {
+        SoundBatches {
+            path: &segment.path,
+            batches: Batches::new(&*segment.file, segment.size),
+            order: Order {
+                next_offset: segment.base,
+                holes: Holes::Refused,
+            },
+            until: segment.next_offset,
+        }
+    }
+
+    /// Behind the last batch that was given.
+    pub(super) fn position(&self) -> u64 {
+        self.batches.position()
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<(Header, &[u8])>, Error> {
+        let (path, at, limit) = (self.path, self.batches.position(), self.batches.limit);
+        let corrupt = |what: &str| Err(Error::corrupt(path, at, what));
+        match self.batches.next().map_err(Error::io("read", path))? {
+            Some((header, batch)) => {
+                let is_sound = self.order.follow(&header)
+                    && header.next_offset() <= self.until
+                    && batch::sum_is_right(batch);
+                match is_sound {
+                    true => Ok(Some((header, batch))),
+                    false => corrupt("a damaged batch"),
+                }
+            }
+            None if at < limit => corrupt("no batch is here"),
+            None if self.order.next_offset != self.until => {
+                corrupt("the segment ends at another offset than it did")
+            }
+            None => Ok(None),
+        }
     }
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::index::Spot;
-use super::order::{Order, OrderedWalk, ReadError};
+use super::order::{Damage, Order, OrderedWalk, ReadError};
 use super::part::Part;
 use super::scan::Holes;
-use super::walk::Walk;
+use super::walk::{Walk, sum_is_right};
 use super::{Closed, Log};
 use crate::batch::Sketches;
 use crate::file::{DiskFile, Extent};
@@ -175,6 +175,14 @@ impl Place {
         }
         let behind_first = position + first.size as u64;
         let (end, until) = self.last_end(behind_first, position.saturating_add(max as u64))?;
+        // More than was asked for gets memory, so its length, which is in no sum, is not taken on
+        // trust: what follows must bear it out, or else what the sum is over.
+        let is_followed = until.is_some_and(|next| self.holes.fit(first.next_offset(), next));
+        if first.size > max && !is_followed && !sum_is_right(&*self.file, position, first.size)? {
+            let segment = self.segment;
+            let damage = Damage { segment, position };
+            return Err(ReadError::Damaged { damage, sound: 0 });
+        }
         Ok(Some(Part {
             file: self.file.clone(),
             segment: self.segment,

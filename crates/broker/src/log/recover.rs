@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use super::cleaner::{self, Border};
 use super::index::{Index, Summary};
+use super::order::SoundBatches;
 use super::producers::Producers;
 use super::scan::{Holes, scan};
 use super::search::sound_batch;
-use super::walk::{Batches, next_sound};
 use super::{Active, Closed, Log, Mark, MarkFile, Point, producers_path, segment_path};
 use crate::Error;
 use crate::file::{self, Disk, Mode};
@@ -50,6 +50,11 @@ pub(crate) fn open(
                 0,
                 "the segment is missing, and the log was synced up to it",
             ));
+        }
+        // A new one that a crash interrupted has nothing yet; one that was closed in order has.
+        if clean || !numbers(&**disk, folder, ".producers")?.is_empty() {
+            let path = segment_path(folder, 0);
+            return Err(Error::corrupt(&path, 0, "the log's segments are missing"));
         }
         let active = Active::create(&**disk, folder, 0)?;
         sync_names(&**disk, folder)?;
@@ -94,8 +99,16 @@ pub(crate) fn open(
             "the segment is missing, and the log was synced up to it",
         ));
     }
-    let start = mark.map_or(bases[0], |mark| mark.start_offset.max(bases[0]));
-    let producers = open_producers(disk, folder, &closed, &active, now_ms)?;
+    let start = mark.map_or(0, |mark| mark.start_offset);
+    if bases[0] > start {
+        let path = segment_path(folder, start);
+        return Err(Error::corrupt(
+            &path,
+            0,
+            "the log's first segment is missing",
+        ));
+    }
+    let producers = open_producers(disk, folder, &closed, &active, border, now_ms)?;
     Ok((
         assemble(disk, folder, closed, active, producers, start, border),
         mark_file,
@@ -337,6 +350,7 @@ fn open_producers(
     folder: &Path,
     closed: &VecDeque<Arc<Closed>>,
     active: &Active,
+    border: Border,
     now_ms: i64,
 ) -> Result<Producers, Error> {
     let mut producers = Producers::default();
@@ -355,17 +369,13 @@ fn open_producers(
         }
     }
     let full = closed.iter().map(|segment| {
-        let part = (&segment.file, &segment.path, segment.size);
-        (part, segment.next_offset)
+        let holes = border.holes_at(segment.base);
+        (SoundBatches::of(segment, holes), segment.next_offset)
     });
-    let last = (
-        (&active.file, &active.path, active.size),
-        active.next_offset,
-    );
+    let last = (SoundBatches::of_active(active), active.next_offset);
     let unknown = full.chain([last]).filter(|(_, end)| *end > known);
-    for ((file, path, size), _) in unknown {
-        let mut batches = Batches::new(&**file, size);
-        while let Some((header, _)) = next_sound(path, &mut batches)? {
+    for (mut batches, _) in unknown {
+        while let Some((header, _)) = batches.next()? {
             if header.base_offset >= known {
                 producers.note(&header, now_ms);
             }

@@ -44,12 +44,10 @@ impl Log {
     ) -> Result<(), Error> {
         self.is_rolling = false;
         self.sync_failed |= matches!(next, Err(Error::Sync { .. }));
-        let next = next?;
-        // Of two syncs of one file, only one is told that it failed.
-        self.refuse_after_failed_sync()?;
-        let full = std::mem::replace(&mut self.active, next);
+        let full = std::mem::replace(&mut self.active, next?);
         self.closed
             .push_back(Arc::new(full.close(self.disk.clone())));
+        // Not before: what is shown of the last segment is covered by the mark.
         self.set_synced(roll.end);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Recovery, roll and reads, on a disk that forgets.
 
+mod failed_syncs;
 mod full_disk;
 mod retention;
 mod rolls;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::batch::{self, NewRecord};
-use crate::file::sim::SimDisk;
+use crate::file::sim::{Moment, SimDisk};
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
 

@@ -1,10 +1,8 @@
 //! From batch to batch through a segment: headers alone, or whole batches.
 
 use std::io;
-use std::path::Path;
 
-use crate::Error;
-use crate::batch::{self, HEADER, Header};
+use crate::batch::{HEADER, Header, SUM_FROM, sum_of};
 use crate::file::DiskFile;
 
 const HEADERS_CHUNK: usize = 64 << 10;
@@ -69,7 +67,7 @@ impl<'a> Walk<'a> {
 pub(crate) struct Batches<'a> {
     file: &'a dyn DiskFile,
     position: u64,
-    limit: u64,
+    pub(super) limit: u64,
     chunk: Vec<u8>,
     /// Where in the chunk the next batch begins.
     at: usize,
@@ -128,17 +126,22 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// The next batch, or an error if what is there is not the batch that was written.
-pub(super) fn next_sound<'a>(
-    path: &Path,
-    batches: &'a mut Batches<'_>,
-) -> Result<Option<(Header, &'a [u8])>, Error> {
-    let (at, limit) = (batches.position(), batches.limit);
-    match batches.next().map_err(Error::io("read", path))? {
-        Some((_, batch)) if !batch::sum_is_right(batch) => {
-            Err(Error::corrupt(path, at, "a damaged batch"))
+/// Whether the batch of `size` bytes at `position` has the right sum; however large it says it is,
+/// little memory is needed.
+pub(super) fn sum_is_right(file: &dyn DiskFile, position: u64, size: usize) -> io::Result<bool> {
+    let mut chunk = vec![0; HEADER];
+    let mut sum = 0;
+    let (mut at, end) = (position + SUM_FROM as u64, position + size as u64);
+    file.read_at(&mut chunk, position)?;
+    let expected = sum_of(&chunk);
+    while at < end {
+        chunk.resize(HEADERS_CHUNK.min((end - at) as usize), 0);
+        let read = file.read_at(&mut chunk, at)?;
+        if read < chunk.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        None if at < limit => Err(Error::corrupt(path, at, "no batch is here")),
-        next => Ok(next),
+        sum = crc32c::crc32c_append(sum, &chunk);
+        at += read as u64;
     }
+    Ok(sum == expected)
 }

@@ -193,18 +193,15 @@ mod tests {
     use crate::file::sim::SimDisk;
     use crate::offsets::Offsets;
 
-    const CLOSED_IN_ORDER: bool = true;
-
-    fn open(disk: &SimDisk) -> Result<Offsets, Error> {
+    fn open(disk: &SimDisk, clean: bool) -> Result<Offsets, Error> {
         let disk = Arc::new(disk.clone());
-        let data = Path::new("d");
-        Offsets::open(disk, data, SyncMode::Group, CLOSED_IN_ORDER, 0)
+        Offsets::open(disk, Path::new("d"), SyncMode::Group, clean, 0)
     }
 
     /// A log of one commit, with `further` behind it if there is some, that was closed in order.
     fn closed(further: Option<NewRecord<'_>>) -> (SimDisk, u64) {
         let disk = SimDisk::default();
-        let offsets = open(&disk).unwrap();
+        let offsets = open(&disk, false).unwrap();
         let key = Key {
             group: "g".into(),
             topic: "t".into(),
@@ -228,7 +225,7 @@ mod tests {
     }
 
     fn place_of_damage(disk: &SimDisk) -> Option<(PathBuf, u64)> {
-        match open(disk) {
+        match open(disk, true) {
             Ok(_) => None,
             Err(Error::Corrupt { path, position, .. }) => Some((path, position)),
             Err(error) => panic!("{error:?}"),

@@ -1,7 +1,5 @@
 //! What clients, operators and fate do.
 
-use std::sync::{Arc, Mutex};
-
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -12,6 +10,7 @@ use super::plan::Step;
 use super::requests as ask;
 use super::world::World;
 use crate::clock::now_ms;
+use crate::server::Server;
 use crate::{Error, housekeeping};
 
 const DAY_MS: u64 = 25 * 3600 * 1000;
@@ -66,7 +65,7 @@ impl World {
         self.settle()
     }
 
-    fn ask(&mut self, step: Step) -> Option<Ask> {
+    pub(super) fn ask(&mut self, step: Step) -> Option<Ask> {
         match step {
             Step::Produce => self.produce(),
             Step::ProducePlain => self.produce_plain(),
@@ -95,80 +94,15 @@ impl World {
     }
 
     /// What a thread of the syncer does.
-    fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         let synced = self.server().syncer.turn();
         self.note(|_| format!("  {}", if synced { "synced" } else { "nothing to sync" }));
     }
 
-    fn sync_meanwhile(&mut self) {
-        let steps = [
-            Step::Produce,
-            Step::ProducePlain,
-            Step::Produce,
-            Step::Fetch,
-            Step::ListOffsets,
-            Step::DeleteRecords,
-            Step::DeleteTopic,
-            Step::Commit,
-            Step::FetchOffsets,
-        ];
-        self.meanwhile(&steps, 0, Self::sync);
-    }
-
-    /// Nobody who commits or asks waits while the offsets' log is made smaller.
-    fn compact_offsets_meanwhile(&mut self) -> Checked {
-        let steps = [
-            Step::Commit,
-            Step::Commit,
-            Step::FetchOffsets,
-            Step::ForgetOffsets,
-            Step::Heartbeat,
-        ];
-        let skipped = self.rng.random_range(0..4);
-        let mut kept = Ok(true);
-        self.meanwhile(&steps, skipped, |world| {
-            kept = world.keep(|server| housekeeping::compact_offsets(server, now_ms()));
-        });
-        kept.map(drop)
-    }
-
-    /// Has some of `steps` happen during a sync of what `work` does.
-    fn meanwhile(&mut self, steps: &[Step], skipped: u32, work: impl FnOnce(&mut World)) {
-        // Together, so that a second one of the same kind does not know of the first.
-        let count = self.rng.random_range(1..4);
-        let chosen: Vec<_> = steps
-            .choose_multiple(&mut self.rng, count)
-            .copied()
-            .collect();
-        let asks: Vec<_> = chosen
-            .into_iter()
-            .filter_map(|step| self.ask(step))
-            .collect();
-        self.note(|_| {
-            let about: Vec<_> = asks.iter().map(|ask| &ask.about).collect();
-            format!("  meanwhile {about:?}")
-        });
-        let asks = Arc::new(Mutex::new(asks));
-        let (server, net, disk) = (self.server(), self.net.clone(), self.disk.clone());
-        let taken = asks.clone();
-        let send = move || {
-            for ask in std::mem::take(&mut *taken.lock().unwrap()) {
-                net.send(&server, ask);
-                net.collect(&disk);
-            }
-        };
-        self.disk.during_sync(skipped, Box::new(send));
-        work(self);
-        self.disk.forget_meanwhile();
-        // There was no sync.
-        let left = std::mem::take(&mut *asks.lock().unwrap());
-        left.into_iter().for_each(|ask| self.send(ask));
-    }
-
     /// What housekeeping does, and how it takes an error. Whether there was none.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
-        keep: impl FnOnce(&crate::server::Server) -> Result<(), Error>,
+        keep: impl FnOnce(&Server) -> Result<(), Error>,
     ) -> Checked<bool> {
         let failed = self.disk.failed_calls();
         let Err(error) = keep(&self.server()) else {

@@ -114,3 +114,8 @@ fn a_start_that_is_not_durable_is_missed() {
 fn a_swap_that_is_not_durable_is_missed() {
     missed(Guard::SwapDurableFirst, "the segment before it ends at");
 }
+
+#[test]
+fn a_deleted_topics_offsets_that_are_cleared_in_one_log_are_missed() {
+    missed(Guard::ClearedInBoth, "the committed offset is");
+}

@@ -252,13 +252,15 @@ async fn a_segment_that_ends_early_costs_what_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_or_missing_segment_costs_its_offsets() {
-    for foreign in [true, false] {
+    for (number, foreign) in [(2, true), (2, false), (0, false)] {
         let folder = log().await;
-        let segment = partition(folder.path()).segments[2].clone();
+        let segment = partition(folder.path()).segments[number].clone();
         match foreign {
             true => fs::write(&segment.path, b"GIF89a and so on".repeat(40)).unwrap(),
             false => fs::remove_file(&segment.path).unwrap(),
         }
+        let refused = Broker::open(config(folder.path())).await.unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
         let found = partition(folder.path());
         let [damage] = damages(&found)[..] else {
             panic!("{:?}", found.findings);
@@ -267,6 +269,18 @@ async fn a_foreign_or_missing_segment_costs_its_offsets() {
         let lost: Vec<i64> = damage.lost.clone().collect();
         repaired(folder, &lost).await;
     }
+}
+
+/// Its offsets would be given again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_its_files_is_not_begun_anew() {
+    let folder = log().await;
+    let emptied = partition(folder.path()).segments[0].path.with_file_name("");
+    for file in fs::read_dir(emptied).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let refused = Broker::open(config(folder.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
 }
 
 /// Its name is believed nowhere: offsets up to it would be lost for good.

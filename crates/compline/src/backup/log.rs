@@ -32,8 +32,12 @@ pub(super) async fn copy(
     to.prefix.clone_from(&from.prefix);
     let copied = copy_and_compare(from, to, tell).await;
     let closed = broker.stop().await;
-    let copied = copied?;
-    closed.with_context(|| format!("closing the log in {}", into.display()))?;
+    let closed = closed.with_context(|| format!("closing the log in {}", into.display()));
+    let copied = match (closed, copied) {
+        // Its log failed, and so did the copy into it.
+        (Err(cause), Err(copied)) => return Err(cause.context(format!("{copied:#}"))),
+        (closed, copied) => closed.and(copied)?,
+    };
     Ok(copied.iter().map(facts).collect())
 }
 

@@ -86,8 +86,12 @@ impl Simulate {
             false => show_summary(report, seed, out)?,
         }
         out.flush()?;
+        ensure!(
+            unseen == 0,
+            "{unseen} changes were not seen in time, and {mismatches} rows are not as they must \
+             be; a reader that is behind (`compline lag`) explains both, and --settle waits longer"
+        );
         ensure!(mismatches == 0, "{mismatches} rows are not as they must be");
-        ensure!(unseen == 0, "{unseen} changes were not seen in time");
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod backup;
 mod copy;
 mod data_folder;
+mod faults;
 mod house;
 mod inside;
 mod kill;

@@ -52,8 +52,14 @@ const ROLES: [(&str, &[&str], Option<&str>); 7] = [
 const READY: Duration = Duration::from_secs(120);
 const TEND: Duration = Duration::from_millis(20);
 
+/// Where an instance finds log and Postgres.
+pub(crate) struct Origins<'a> {
+    pub(crate) log: SocketAddr,
+    pub(crate) postgres: &'a Postgres,
+}
+
 pub(crate) struct Town {
-    /// Two of each role, role by role.
+    /// Role by role; two of each, unless it was founded otherwise.
     pub(crate) instances: Vec<Instance>,
     /// Absent where a cluster keeps the log.
     pub(crate) broker: Option<Instance>,
@@ -67,6 +73,15 @@ pub(crate) struct Town {
 impl Town {
     /// On a log of its own, or on the cluster at `kafka`; everything runs.
     pub(crate) async fn found(kafka: Option<&str>) -> Result<Self> {
+        Self::found_with(kafka, INSTANCES, async |_, _| Ok(Variables::new())).await
+    }
+
+    /// So many of each role, each with settings of its own besides, by its name.
+    pub(crate) async fn found_with(
+        kafka: Option<&str>,
+        of_each: usize,
+        mut own: impl AsyncFnMut(&'static str, &Origins<'_>) -> Result<Variables>,
+    ) -> Result<Self> {
         let folder = house::folder();
         let postgres = Postgres::start(folder.path().join("postgres"), port()?).await?;
         let log_address = SocketAddr::from(([127, 0, 0, 1], port()?));
@@ -100,13 +115,19 @@ impl Town {
                 Some(Instance::new("broker", &["broker"], own, listen, &logs)?)
             }
         };
+        let origins = Origins {
+            log: log_address,
+            postgres: &postgres,
+        };
         let mut instances = Vec::new();
         for (name, arguments, listens) in ROLES {
-            for _ in 0..INSTANCES {
+            for _ in 0..of_each {
                 let address = SocketAddr::from(([127, 0, 0, 1], port()?));
                 let listen = listens.map(|variable| (variable, address));
-                let own = common.clone();
-                instances.push(Instance::new(name, arguments, own, listen, &logs)?);
+                let mut variables = common.clone();
+                // The last word counts.
+                variables.extend(own(name, &origins).await?);
+                instances.push(Instance::new(name, arguments, variables, listen, &logs)?);
             }
         }
         let mut town = Self {
@@ -227,7 +248,7 @@ impl Town {
 
 /// One below those that the kernel gives to connections: it must still be free when
 /// who listens on it comes back from the dead.
-fn port() -> Result<u16> {
+pub(crate) fn port() -> Result<u16> {
     for _ in 0..1_000 {
         let port = rand::rng().random_range(15_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

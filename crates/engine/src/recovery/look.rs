@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use compline_event::{Offset, Partition, Topic};
 use compline_eventlog::{Log, ReadError, Record, Replay};
+use compline_readmodel::Lease;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -42,7 +43,7 @@ pub(super) async fn look(
     ledger: &Ledger,
 ) -> Result<(), RecoveryError> {
     // One session for all: it is of one server.
-    let mut conn = pool.acquire().await?;
+    let mut conn = Lease::of(pool).await?;
     if stretches(engine, log, &mut conn).await?.is_empty() {
         return tell(engine, &mut conn, ledger).await;
     }

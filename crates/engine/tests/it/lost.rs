@@ -1,12 +1,15 @@
 //! The database is lost, or older than the log: what was told is not told again,
 //! what was not is, and numbers go on behind the last one told.
 
+use std::{fs::File, os::unix::fs::FileExt as _, time::Duration};
+
 use compline_event::Topic;
 use compline_testkit::verify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     counting::{Counting, HUGE},
-    street::Street,
+    street::{Street, runner},
     telling::{ACCOUNTS, exactly_once},
 };
 
@@ -78,6 +81,65 @@ async fn a_look_that_fails_for_now_begins_anew() {
     street.told_all(10).await;
     running.stop().await;
     as_by_a_second_fold(&street, 10).await;
+}
+
+/// In what every output partition holds; done twice it is sound again.
+fn turn_a_bit(street: &Street) {
+    let topics = street.broker.folder().join("topics").read_dir().unwrap();
+    let is_ad = |name: &str| name.starts_with("ad~");
+    let ad = topics
+        .map(|entry| entry.unwrap())
+        .find(|entry| is_ad(&entry.file_name().to_string_lossy()))
+        .unwrap();
+    for partition in ad.path().read_dir().unwrap() {
+        let Ok(folder) = partition.unwrap().path().read_dir() else {
+            continue;
+        };
+        let files = folder.map(|entry| entry.unwrap().path());
+        for path in files.filter(|path| path.extension().is_some_and(|kind| kind == "log")) {
+            let file = File::options().read(true).write(true).open(path).unwrap();
+            let mut byte = [0];
+            if file.read_at(&mut byte, 70).unwrap() == 1 {
+                file.write_all_at(&[byte[0] ^ 1], 70).unwrap();
+            }
+        }
+    }
+}
+
+/// What it has told, nobody knows: so nothing is decided, and somebody has to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_and_is_damaged_stops_the_partitions_and_is_named() {
+    let mut street = Street::open().await;
+    let running = street.start();
+    hear_all(&street, 20).await;
+    street.told_all(20).await;
+    running.stop().await;
+
+    street.lose_database().await;
+    turn_a_bit(&street);
+    let engine = runner(&street.log, street.postgres.database());
+    let (status, stop) = (engine.status(), CancellationToken::new());
+    let running = tokio::spawn(engine.run(stop.clone()));
+    let stopped = async {
+        loop {
+            if let Some(reason) = status.stopped() {
+                break reason;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let reason = tokio::time::timeout(Duration::from_secs(60), stopped).await;
+    let reason = reason.expect("it stops");
+    assert!(reason.contains("is damaged"), "{reason}");
+    assert!(reason.contains("\"A corrupt log\""), "{reason}");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    turn_a_bit(&street);
+    let running = street.start();
+    street.told_all(20).await;
+    running.stop().await;
+    as_by_a_second_fold(&street, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

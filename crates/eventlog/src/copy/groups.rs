@@ -1,15 +1,16 @@
 //! The committed offsets of groups.
 
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::{KafkaError, KafkaResult},
+    types::RDKafkaErrorCode as Code,
 };
 
 use super::{CopyError, Place, Side};
-use crate::{Log, LogError, context::Quiet};
+use crate::{Log, LogError, aside::Aside, context::Quiet};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -35,7 +36,7 @@ pub(super) async fn copy(
 }
 
 fn copy_all(from: &Log, to: &Log, places: &[Place]) -> Result<Vec<CopiedGroup>, CopyError> {
-    let listed = member(from, "").and_then(|client| client.fetch_group_list(None, TIMEOUT));
+    let listed = member(from, "").and_then(|member| member.fetch_group_list(None, TIMEOUT));
     let listed = listed.map_err(|error| CopyError::Log {
         side: Side::Source,
         source: LogError::of("listing the groups", error),
@@ -77,14 +78,17 @@ fn copy_one(from: &Log, to: &Log, name: &str, places: &[Place]) -> KafkaResult<u
             }
         }
     }
-    if list.count() > 0 {
-        member(to, name)?.commit(&list, CommitMode::Sync)?;
+    let partitions = list.count();
+    if partitions > 0 {
+        commit(member(to, name)?, list)?;
     }
-    Ok(list.count())
+    Ok(partitions)
 }
 
+type Member = Aside<BaseConsumer<Quiet>>;
+
 /// Speaks for a group without joining it.
-fn member(log: &Log, group: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
+fn member(log: &Log, group: &str) -> Result<Member, KafkaError> {
     let group = format!("{}{group}", log.config().prefix);
     // librdkafka wants a name, also of those who only ask.
     let group = if group.is_empty() {
@@ -92,5 +96,14 @@ fn member(log: &Log, group: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
     } else {
         group
     };
-    log.config().reader(&group).create_with_context(Quiet)
+    let consumer = log.config().reader(&group).create_with_context(Quiet)?;
+    Ok(Aside::new(consumer))
+}
+
+/// librdkafka waits for the answer without end when the log is away.
+fn commit(member: Member, list: TopicPartitionList) -> KafkaResult<()> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(member.commit(&list, CommitMode::Sync)));
+    let silent = KafkaError::ConsumerCommit(Code::OperationTimedOut);
+    told.recv_timeout(TIMEOUT).unwrap_or(Err(silent))
 }

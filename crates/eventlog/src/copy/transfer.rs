@@ -12,7 +12,7 @@ use rdkafka::{
 };
 
 use super::{Copier, CopyError, Place, Side, raw};
-use crate::{Log, LogError, context::Quiet};
+use crate::{Log, LogError, aside::Aside, context::Quiet};
 
 /// Of one partition, sent and not acknowledged yet.
 const MOST_BYTES: usize = 8 << 20;
@@ -30,8 +30,7 @@ pub(super) enum Kind {
 
 /// An idempotent producer that never gives a record up for the next one.
 pub(super) struct Producer {
-    /// There until dropped.
-    inner: Option<FutureProducer<Quiet>>,
+    inner: Aside<FutureProducer<Quiet>>,
     target: Log,
 }
 
@@ -57,16 +56,9 @@ impl Producer {
             source: LogError::of("making an appender", error),
         })?;
         Ok(Self {
-            inner: Some(inner),
+            inner: Aside::new(inner),
             target: to.clone(),
         })
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        let inner = self.inner.take();
-        std::thread::spawn(move || drop(inner));
     }
 }
 
@@ -118,7 +110,7 @@ impl<'a> Flow<'a> {
         record.timestamp = sent.timestamp;
         record.headers = sent.headers;
         loop {
-            let producer = self.producer.inner.as_ref().expect("there until dropped");
+            let producer = &self.producer.inner;
             match producer.send_result(record) {
                 Ok(delivery) => {
                     self.waiting.push_back((self.next, size, delivery));

@@ -137,6 +137,55 @@ async fn a_damaged_batch_ends_the_reading_there_and_nothing_behind_it_comes() {
     assert_eq!(found, [3, 4, 5, 6, 7, 8]);
 }
 
+/// A batch's first 21 bytes are in no sum. The embedded broker knows what must stand
+/// there; of others nothing is promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotten_header_ends_the_reading_there_and_no_offset_is_wrong() {
+    let street = Street::open().await;
+    if !street.is_embedded() {
+        return;
+    }
+    street.fill(P, 0..3).await;
+    let batch = street.size_of(AD);
+    street.fill(P, 3..6).await;
+    street.fill(P, 6..9).await;
+    let (group, _) = assigned(&street.log, "g", ConsumerConfig::default()).await;
+    for byte in 0..21 {
+        street.turn_a_bit(AD, batch + byte);
+        let mut reader = group.start(AD, P, Offset(0)).unwrap();
+        // As a whole: one that tries again for ever is no better than one that waits.
+        let (found, halt) = soon(async {
+            let mut found = Vec::new();
+            while found.len() < 9 {
+                match reader.next_batch(100, 1 << 20).await {
+                    Ok(records) => {
+                        let sent: Vec<_> = numbers(&records).iter().map(|n| *n as i64).collect();
+                        assert_eq!(offsets(&records), sent, "byte {byte}");
+                        found.extend(sent);
+                    }
+                    Err(error) if error.is_transient() => {}
+                    Err(error) => return (found, Some(error)),
+                }
+            }
+            (found, None)
+        })
+        .await;
+        match (byte, halt) {
+            // The leader's epoch, which says nothing where there is one broker.
+            (12..16, None) => assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+            (_, Some(ReadError::Damaged { at, .. })) => {
+                assert_eq!(
+                    (&found[..], at.offset),
+                    (&[0, 1, 2][..], Offset(3)),
+                    "byte {byte}"
+                );
+            }
+            (_, halt) => panic!("byte {byte}: {found:?}, then {halt:?}"),
+        }
+        street.turn_a_bit(AD, batch + byte);
+    }
+}
+
 /// After a rollback the next batch starts exactly where it is told, however much
 /// has been fetched ahead, and nothing comes twice or is skipped.
 #[tokio::test(flavor = "multi_thread")]

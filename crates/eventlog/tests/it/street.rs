@@ -57,6 +57,10 @@ impl Street {
         self.brokers.bootstrap()
     }
 
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.brokers, Brokers::Embedded { .. })
+    }
+
     /// A topic's name on the broker.
     pub(crate) fn name(&self, topic: Topic) -> String {
         format!("{}{topic}", self.prefix)

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use compline_event::Topic;
-use compline_readmodel::fault;
+use compline_readmodel::{Lease, fault};
 use futures_util::FutureExt as _;
 use sqlx::PgPool;
 use tokio::{sync::oneshot, time::Instant};
@@ -136,9 +136,10 @@ async fn together<F: Fold>(
     pool: &PgPool,
     batches: &mut [Batch],
 ) -> Result<Vec<Counts>, Uncommitted> {
-    let mut conn = pool.acquire().await.map_err(Uncommitted::of)?;
-    let committed = AssertUnwindSafe(commit::together(&mut conn, fold, batches));
-    let caught = committed.catch_unwind().await;
+    let mut conn = Lease::of(pool).await?;
+    let line = conn.line();
+    let committed = line.heard(commit::together(&mut conn, fold, batches));
+    let caught = AssertUnwindSafe(committed).catch_unwind().await;
     caught.map_err(|_| Uncommitted::Panicked)?
 }
 
@@ -147,16 +148,15 @@ async fn alone<F: Fold>(
     pool: &PgPool,
     batch: &mut Batch,
 ) -> Result<Outcome, Uncommitted> {
-    let mut conn = pool.acquire().await.map_err(Uncommitted::of)?;
-    let committed = AssertUnwindSafe(commit::alone(&mut conn, fold, batch));
-    let caught = committed.catch_unwind().await;
-    caught
-        .map_err(|_| Uncommitted::Panicked)?
-        .map_err(Uncommitted::of)
+    let mut conn = Lease::of(pool).await?;
+    let line = conn.line();
+    let committed = line.heard(commit::alone(&mut conn, fold, batch));
+    let caught = AssertUnwindSafe(committed).catch_unwind().await;
+    Ok(caught.map_err(|_| Uncommitted::Panicked)??)
 }
 
-impl Uncommitted {
-    pub(crate) fn of(error: sqlx::Error) -> Self {
+impl From<sqlx::Error> for Uncommitted {
+    fn from(error: sqlx::Error) -> Self {
         let reason = chain(&error);
         if fault::took_too_long(&error) {
             return Uncommitted::TooLong(reason);

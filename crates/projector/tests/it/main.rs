@@ -15,5 +15,6 @@ mod marks;
 mod poison;
 mod redrive;
 mod shared;
+mod silent;
 mod street;
 mod tally;

@@ -113,7 +113,11 @@ impl Street {
     }
 
     pub(crate) fn start(&self, batch_records: usize) -> Running {
-        let projector = projector(&self.log, self.postgres.database(), batch_records);
+        self.start_in(self.postgres.database(), batch_records)
+    }
+
+    pub(crate) fn start_in(&self, database: &Database, batch_records: usize) -> Running {
+        let projector = projector(&self.log, database, batch_records);
         let status = projector.status();
         let stop = CancellationToken::new();
         let task = tokio::spawn(projector.run(stop.clone()));

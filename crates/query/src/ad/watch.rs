@@ -172,7 +172,9 @@ impl Watcher {
             let (mut snapshot, permit) = self.rows.now(self.tenant).await?;
             began_at.get_or_insert_with(|| snapshot.seen().position.clone());
             let condition = |sql: &mut _| filter::push(sql, &self.backlog.filter);
-            let ads = view::ads(snapshot.conn(), &query, condition).await?;
+            let ads = snapshot
+                .read(async |conn| view::ads(conn, &query, condition).await)
+                .await?;
             drop((snapshot, permit));
             for ad in &ads {
                 self.backlog.listed(&ad.ad_id);
@@ -195,8 +197,11 @@ impl Watcher {
             // A row that changes again moves up, so a sweep in the log's order
             // that began here misses nothing below.
             began_at.get_or_insert_with(|| snapshot.seen().position.clone());
-            let ads =
-                view::changed(snapshot.conn(), self.backlog.position(), after, PAGE_ROWS).await?;
+            let ads = snapshot
+                .read(async |conn| {
+                    view::changed(conn, self.backlog.position(), after, PAGE_ROWS).await
+                })
+                .await?;
             drop((snapshot, permit));
             let full = ads.len() as i64 == PAGE_ROWS;
             after = ads.last().map(|ad| (ad.partition, ad.offset));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::super::index::{Index, Summary};
 use super::super::segment::Closed;
-use super::super::walk::{Batches, next_sound};
 use super::key_map::KeyMap;
 use super::swap::{self, Prepared};
 use super::{Cleaning, unreadable};
@@ -43,13 +42,13 @@ pub(super) fn rewrite(
     let horizon = now_ms.saturating_add(cleaning.compaction.delete_retention_ms);
     let mut changed = group.len() > 1;
     for segment in group {
-        let mut batches = Batches::new(&*segment.file, segment.size);
+        let mut batches = cleaning.batches(segment);
         loop {
             if !goes_on() {
                 return Ok(Rewritten::Stopped);
             }
             let at = batches.position();
-            let Some((header, batch)) = next_sound(&segment.path, &mut batches)? else {
+            let Some((header, batch)) = batches.next()? else {
                 break;
             };
             let last_of_producer = cleaning

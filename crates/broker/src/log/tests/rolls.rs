@@ -18,7 +18,7 @@ fn read_at_each_sync(disk: &SimDisk, partition: &Arc<Partition>, read: mpsc::Sen
             .unwrap();
         read_at_each_sync(&on, &reading, read);
     };
-    disk.during_sync(0, Box::new(look));
+    disk.during(Moment::Sync, 0, Box::new(look));
 }
 
 #[test]

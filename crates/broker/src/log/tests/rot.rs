@@ -87,6 +87,39 @@ fn a_reader_gets_what_is_right_up_to_the_rotten_header_and_then_its_name() {
     }
 }
 
+/// A fetch has memory for what it asks for, or for one batch.
+#[test]
+fn a_rotten_length_is_found_before_there_is_memory_for_it() {
+    for batch in [17, BATCHES - 2, BATCHES - 1] {
+        let (disk, partition, damage, path) = filled(batch);
+        let offset = batch * RECORDS;
+        let find = || {
+            let place = partition.log().locate(offset, 1).unwrap().unwrap();
+            place.find(offset, 1, true)
+        };
+        let sound = find().unwrap().unwrap().size();
+        for (at, bit) in (8..12).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let turn = |at: usize| {
+                disk.damage(&path, |bytes| {
+                    bytes[damage.position as usize + at] ^= 1 << bit
+                })
+            };
+            turn(at);
+            match find() {
+                Err(ReadError::Damaged { damage: named, .. }) => assert_eq!(named, damage),
+                found => panic!("bit {bit} of byte {at} of batch {batch}: {found:?}"),
+            }
+            turn(at);
+            if batch + 1 < BATCHES {
+                // What follows is rotten, and says nothing against this one.
+                turn(sound + at);
+                assert_eq!(find().unwrap().unwrap().size(), sound);
+                turn(sound + at);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_time_is_looked_up_rightly_or_not_at_all() {
     let batch = 17;

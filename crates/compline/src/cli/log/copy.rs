@@ -26,6 +26,8 @@ use crate::{
 };
 
 const DRAW_EVERY: Duration = Duration::from_millis(100);
+/// A log that still grows after so many is one that is written to.
+const MOST_ROUNDS: u32 = 10;
 
 /// What is copied, and where to.
 #[derive(Debug, Args)]
@@ -123,10 +125,12 @@ impl Copy {
     }
 }
 
-/// Closes an end; the first thing that went wrong is what is told.
+/// Closes an end. What went wrong with it is the cause of what went wrong so far.
 async fn closed(end: End, so_far: Result<()>) -> Result<()> {
-    let closed = end.close().await;
-    so_far.and(closed)
+    match (end.close().await, so_far) {
+        (Err(cause), Err(so_far)) => Err(cause.context(format!("{so_far:#}"))),
+        (closed, so_far) => so_far.and(closed),
+    }
 }
 
 async fn copy(from: &End, to: &End, topics: &[Topic]) -> Result<Done> {
@@ -137,8 +141,9 @@ async fn copy(from: &End, to: &End, topics: &[Topic]) -> Result<Done> {
         .check()
         .map_err(|error| anyhow!("{to}: {error}; {}", migrate::remedy(&to.config)))?;
     let mut source = copier.source().await?;
-    // What is appended meanwhile is copied in further rounds, until there is none.
-    loop {
+    // What is appended meanwhile is copied in further rounds, until there is none, or
+    // it shows that there always will be.
+    for round in 1.. {
         let left = left(&source, &copier.target().await?);
         let progress = copier.progress();
         let copied = move || progress.records() + progress.placeholders();
@@ -146,11 +151,10 @@ async fn copy(from: &End, to: &End, topics: &[Topic]) -> Result<Done> {
         copier.copy(&source).await?;
         drop(bar);
         let now = copier.source().await?;
-        let rests = now == source;
-        source = now;
-        if rests {
+        if now == source || round == MOST_ROUNDS {
             break;
         }
+        source = now;
     }
     let records: u64 = source.iter().map(|(_, held)| count(*held)).sum();
     let progress = copier.progress();

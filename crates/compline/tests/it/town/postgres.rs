@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -59,8 +60,17 @@ impl Postgres {
         ]
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.config.port))
+    }
+
+    /// As found by who goes there by way of `address`.
+    pub(crate) fn url_by(address: SocketAddr) -> String {
+        format!("postgres://{address}/{DATABASE}")
+    }
+
     fn url(&self) -> String {
-        format!("postgres://127.0.0.1:{}/{DATABASE}", self.config.port)
+        Self::url_by(self.address())
     }
 
     /// Every role's entrance leads to the owner, who sees all rows.

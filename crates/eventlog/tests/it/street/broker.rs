@@ -73,9 +73,10 @@ impl Brokers {
             Brokers::Embedded { running, .. } => *running = None,
             Brokers::Kafka { bootstrap, crashed } => {
                 *crashed = true;
-                for node in 1..=nodes(bootstrap) {
-                    kafka(&["kill", &node.to_string()]);
-                }
+                let nodes = 1..=nodes(bootstrap);
+                let nodes: Vec<_> = nodes.map(|node| node.to_string()).collect();
+                let nodes = nodes.iter().map(String::as_str);
+                kafka(&["kill"].into_iter().chain(nodes).collect::<Vec<_>>());
             }
         }
     }

@@ -235,7 +235,9 @@ async fn read(
     };
     let mut after = None;
     loop {
-        let ads = view::changed(snapshot.conn(), &from, after, BATCH_ROWS).await?;
+        let ads = snapshot
+            .read(async |conn| view::changed(conn, &from, after, BATCH_ROWS).await)
+            .await?;
         let full = ads.len() as i64 == BATCH_ROWS;
         after = ads.last().map(|ad| (ad.partition, ad.offset));
         let ads = ads.into_iter().map(Arc::new).collect();
