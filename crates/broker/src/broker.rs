@@ -6,6 +6,7 @@ mod stores;
 mod tests;
 
 use std::future::Future;
+use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Locks the folder, recovers what is in it and takes the port. Clients that connect from now
-    /// on wait until the broker runs.
+    /// Takes the port, locks the folder and recovers what is in it. Clients that connect meanwhile
+    /// wait until the broker runs.
     ///
     /// # Errors
     /// A bad setting, a folder that is in use, foreign or corrupt, a port that is taken.
@@ -65,6 +66,7 @@ impl Broker {
         let Broker {
             server, listener, ..
         } = self;
+        let _called_off = CallsOff(server.clone());
         let bind = server.config.bind;
         let listener =
             TcpListener::from_std(listener).map_err(|source| Error::Bind { bind, source })?;
@@ -84,19 +86,16 @@ impl Broker {
             () = &mut compacting => {}
             () = &mut ticking => {}
         }
-        let reason = failure.borrow().clone();
-        if let Some(error) = reason {
-            // Nobody gets an answer any more: the connections are cut with `serving`.
-            server.door.begin_closing();
-            server.syncer.stop();
-            return Err(as_own(error));
-        }
+        // Nobody gets an answer any more: the connections are cut with `serving`. The disk may keep
+        // threads for ever, which hold the folder and are not waited for.
+        broken(&failure)?;
         let _ = stop.send(true);
         tokio::select! {
             () = &mut serving => {}
             // Draining waits for syncs, which may fail as well.
             () = failed(&mut failure) => {}
         }
+        broken(&failure)?;
         let closing = tokio::task::spawn_blocking(move || close(&server));
         closing.await.map_err(|source| Error::Task { source })?
     }
@@ -116,8 +115,18 @@ impl Broker {
             bootstrap,
             local_addr,
             stop,
+            outcome: None,
             task: tokio::spawn(self.run(shutdown)),
         }
+    }
+}
+
+/// Has long work in the background end with whoever holds this, who may be dropped at any time.
+struct CallsOff(Arc<Server>);
+
+impl Drop for CallsOff {
+    fn drop(&mut self) {
+        self.0.door.begin_closing();
     }
 }
 
@@ -132,7 +141,7 @@ fn bootstrap(server: &Server) -> String {
 }
 
 fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
-    let stores = Stores::open(&config, disk)?;
+    // The port comes first: one that is taken leaves a folder that was left in order as it is.
     let bind = config.bind;
     let listener = StdListener::bind(bind).map_err(|source| Error::Bind { bind, source })?;
     listener
@@ -141,7 +150,7 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
     let local_addr = listener
         .local_addr()
         .map_err(|source| Error::Bind { bind, source })?;
-    let server = stores.serve(config, local_addr)?;
+    let server = Stores::open(&config, disk)?.serve(config, local_addr)?;
     Ok(Broker {
         server: Arc::new(server),
         listener,
@@ -152,6 +161,14 @@ fn open(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, Error> {
 /// Ends when the broker cannot go on.
 async fn failed(failure: &mut watch::Receiver<Option<Arc<Error>>>) {
     let _ = failure.wait_for(Option::is_some).await;
+}
+
+/// Why the broker cannot go on, if it cannot.
+fn broken(failure: &watch::Receiver<Option<Arc<Error>>>) -> Result<(), Error> {
+    match failure.borrow().clone() {
+        Some(error) => Err(as_own(&error)),
+        None => Ok(()),
+    }
 }
 
 async fn tick(server: Arc<Server>) {
@@ -168,10 +185,7 @@ pub(crate) fn close(server: &Server) -> Result<(), Error> {
     server.door.close();
     server.syncer.stop();
     let folder = server.folder.lock().expect("no holder panics").take();
-    let failed = server.syncer.failure().borrow().clone();
-    if let Some(error) = failed {
-        return Err(as_own(error));
-    }
+    broken(&server.syncer.failure())?;
     for topic in server.topics.all() {
         for partition in &topic.partitions {
             partition.close()?;
@@ -181,20 +195,15 @@ pub(crate) fn close(server: &Server) -> Result<(), Error> {
     folder.map_or(Ok(()), |folder| folder.leave_clean())
 }
 
-/// The failure, which others look at too, as an error of one's own.
-fn as_own(error: Arc<Error>) -> Error {
-    match Arc::try_unwrap(error) {
-        Ok(error) => error,
-        Err(shared) => match &*shared {
-            // As those who did not ask in time find it.
-            Error::Sync { path, source } => {
-                let source = std::io::Error::new(source.kind(), source.to_string());
-                Error::Sync {
-                    path: path.clone(),
-                    source,
-                }
-            }
-            _ => Error::Shared(shared),
+/// What others look at too, as an error of one's own.
+fn as_own(error: &Arc<Error>) -> Error {
+    match &**error {
+        // As those who did not ask in time find it.
+        Error::Sync { path, source } => Error::Sync {
+            path: path.clone(),
+            source: io::Error::new(source.kind(), source.to_string()),
         },
+        Error::Shared(shared) => Error::Shared(shared.clone()),
+        _ => Error::Shared(error.clone()),
     }
 }

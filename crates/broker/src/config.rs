@@ -1,10 +1,17 @@
 //! What an embedder may set. Every field has a default; a bad value stops `open` and is named.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Error;
+
+/// A hundred years: longer than anyone waits, and far from where arithmetic with time ends.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Of names in DNS, bytes.
+const LONGEST_HOST: usize = 255;
+/// The longest time that Kafka's protocol and settings can say.
+const LONGEST_SAID: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How one broker is run.
 #[derive(Debug, Clone)]
@@ -14,7 +21,8 @@ pub struct BrokerConfig {
     /// Where to listen. Port 0 takes a free one, see [`crate::Broker::local_addr`].
     /// Default: `127.0.0.1:9092`.
     pub bind: SocketAddr,
-    /// What clients are told to connect to. Default: the address that was bound.
+    /// What clients are told to connect to. Default: the address that was bound; it has to be said
+    /// where that stands for all of them (0.0.0.0).
     pub advertised: Option<Advertised>,
     /// There is neither authentication nor encryption, so anything but a loopback address is
     /// refused unless this is true. Default: false.
@@ -30,7 +38,7 @@ pub struct BrokerConfig {
     /// Kafka's `producer.id.expiration.ms`: how long a partition remembers an idempotent producer
     /// that is silent, and so knows its duplicates. Default: a day.
     pub producer_id_expiration: Duration,
-    /// Kafka's `log.cleaner.backoff.ms`: how often is looked for topics to compact, at least 1 ms.
+    /// Kafka's `log.cleaner.backoff.ms`: how often is looked for topics to compact, ≥ 1 ms.
     /// Default: 15 s.
     pub compaction_interval: Duration,
     /// What a topic gets when its creator does not say.
@@ -82,9 +90,9 @@ pub struct TopicDefaults {
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
     /// `group.initial.rebalance.delay.ms`: how long the first member of an empty group waits for
-    /// others. Default: 0 (Kafka: 3 s).
+    /// others, 24 days at most. Default: 0 (Kafka: 3 s).
     pub initial_rebalance_delay: Duration,
-    /// `group.min.session.timeout.ms`. Default: 6 s.
+    /// `group.min.session.timeout.ms`, ≤ `max_session_timeout`. Default: 6 s.
     pub min_session_timeout: Duration,
     /// `group.max.session.timeout.ms`. Default: 30 min.
     pub max_session_timeout: Duration,
@@ -112,10 +120,10 @@ pub struct Limits {
     pub fetch_memory_bytes: usize,
     /// Requests of one connection that may be under way before its next one is read. Default: 64.
     pub pipelined_requests: usize,
-    /// A connection that sends nothing for so long is closed. Default: 10 min.
+    /// A connection that sends nothing for so long is closed, ≥ 1 ms. Default: 10 min.
     pub idle: Duration,
     /// A peer that neither goes on with a request it began nor takes any of its answer for so
-    /// long is closed. Default: 30 s.
+    /// long is closed, ≥ 1 ms. Default: 30 s.
     pub stalled: Duration,
     /// A peer that sends a request or takes an answer more slowly than this, on the whole and
     /// after `stalled`, is closed: what it holds of the memory is others' too. Bytes per second,
@@ -147,6 +155,7 @@ impl BrokerConfig {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         let topics = &self.topics;
+        let groups = &self.groups;
         let limits = &self.limits;
         let checks = [
             ("node_id", self.node_id.to_string(), self.node_id >= 0),
@@ -158,7 +167,7 @@ impl BrokerConfig {
             (
                 "compaction_interval",
                 format!("{:?}", self.compaction_interval),
-                self.compaction_interval >= Duration::from_millis(1),
+                (Duration::from_millis(1)..=LONGEST).contains(&self.compaction_interval),
             ),
             (
                 "topics.partitions",
@@ -189,6 +198,19 @@ impl BrokerConfig {
                 "topics.max_message_bytes",
                 topics.max_message_bytes.to_string(),
                 topics.max_message_bytes > 0,
+            ),
+            (
+                "groups.initial_rebalance_delay",
+                format!("{:?}", groups.initial_rebalance_delay),
+                groups.initial_rebalance_delay <= LONGEST_SAID,
+            ),
+            (
+                "groups.min_session_timeout",
+                format!(
+                    "{:?}, which is above groups.max_session_timeout",
+                    groups.min_session_timeout
+                ),
+                groups.min_session_timeout <= groups.max_session_timeout,
             ),
             (
                 "limits.connections",
@@ -231,6 +253,21 @@ impl BrokerConfig {
                 limits.pipelined_requests.to_string(),
                 limits.pipelined_requests > 0,
             ),
+            (
+                "limits.idle",
+                format!("{:?}", limits.idle),
+                (Duration::from_millis(1)..=LONGEST).contains(&limits.idle),
+            ),
+            (
+                "limits.stalled",
+                format!("{:?}", limits.stalled),
+                (Duration::from_millis(1)..=LONGEST).contains(&limits.stalled),
+            ),
+            (
+                "limits.drain",
+                format!("{:?}", limits.drain),
+                limits.drain <= LONGEST,
+            ),
         ];
         for (key, found, ok) in checks {
             if !ok {
@@ -240,7 +277,28 @@ impl BrokerConfig {
         if !self.allow_remote && !self.bind.ip().is_loopback() {
             return Err(Error::NotLoopback { bind: self.bind });
         }
-        Ok(())
+        self.check_advertised()
+    }
+
+    /// Refuses an address that leads no client here, as Kafka does.
+    fn check_advertised(&self) -> Result<(), Error> {
+        let bad = |key, found| Err(Error::Config { key, found });
+        let Some(Advertised { host, .. }) = &self.advertised else {
+            return match self.bind.ip().is_unspecified() {
+                true => bad(
+                    "advertised",
+                    format!("left out where bind is {}", self.bind),
+                ),
+                false => Ok(()),
+            };
+        };
+        match host.parse::<IpAddr>() {
+            Ok(address) if address.is_unspecified() => bad("advertised.host", host.clone()),
+            _ if !(1..=LONGEST_HOST).contains(&host.len()) => {
+                bad("advertised.host", format!("of {} bytes", host.len()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -282,5 +340,66 @@ impl Default for Limits {
             slowest_bytes_per_second: 64 << 10,
             drain: Duration::from_secs(5),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(config: &mut BrokerConfig, bind: &str, advertised: Option<&str>) {
+        config.allow_remote = true;
+        config.bind = bind.parse().unwrap();
+        config.advertised = advertised.map(|host| Advertised {
+            host: host.to_owned(),
+            port: 0,
+        });
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_and_named() {
+        type Change = fn(&mut BrokerConfig);
+        let changes: [(&str, Change); 14] = [
+            ("compaction_interval", |c| {
+                c.compaction_interval = Duration::MAX
+            }),
+            ("groups.initial_rebalance_delay", |c| {
+                c.groups.initial_rebalance_delay = Duration::MAX;
+            }),
+            ("groups.min_session_timeout", |c| {
+                c.groups.max_session_timeout = Duration::from_secs(5);
+            }),
+            ("limits.idle", |c| c.limits.idle = Duration::ZERO),
+            ("limits.idle", |c| c.limits.idle = Duration::MAX),
+            ("limits.stalled", |c| c.limits.stalled = Duration::ZERO),
+            ("limits.stalled", |c| c.limits.stalled = Duration::MAX),
+            ("limits.drain", |c| c.limits.drain = Duration::MAX),
+            ("advertised", |c| remote(c, "0.0.0.0:9092", None)),
+            ("advertised", |c| remote(c, "[::]:9092", None)),
+            ("advertised.host", |c| {
+                remote(c, "0.0.0.0:9092", Some("0.0.0.0"))
+            }),
+            ("advertised.host", |c| {
+                remote(c, "127.0.0.1:9092", Some("::"))
+            }),
+            ("advertised.host", |c| remote(c, "127.0.0.1:9092", Some(""))),
+            ("advertised.host", |c| {
+                remote(c, "127.0.0.1:9092", Some(&"x".repeat(256)));
+            }),
+        ];
+        for (expected, change) in changes {
+            let mut config = BrokerConfig::new("log");
+            change(&mut config);
+            match config.check() {
+                Err(Error::Config { key, .. }) => assert_eq!(key, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+        let mut config = BrokerConfig::new("log");
+        remote(&mut config, "0.0.0.0:9092", Some("log.example"));
+        // Nobody waits, neither for members nor for answers.
+        config.groups.initial_rebalance_delay = Duration::ZERO;
+        config.limits.drain = Duration::ZERO;
+        config.check().unwrap();
     }
 }

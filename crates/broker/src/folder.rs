@@ -1,5 +1,6 @@
 //! The data folder as a whole: one owner, one format, an identity, and how it was left.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Takes the folder, making it if it is missing.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Folder, Error> {
-        disk.create_dir(path).map_err(Error::io("create", path))?;
+        make(&*disk, path)?;
         let lock_path = path.join("lock");
         let lock = disk
             .lock(&lock_path)
@@ -57,10 +58,11 @@ impl Folder {
         let clean = path.join("clean");
         let was_clean = file::read_whole(&*disk, &clean)?.is_some();
         if was_clean {
-            // Before anything is written: after a crash nothing may take the folder for clean.
             file::remove_if_there(&*disk, &clean)?;
-            disk.sync_dir(path).map_err(Error::io("sync", path))?;
         }
+        // Before anything is written: after a power loss nothing may take the folder for clean, nor
+        // for new, as it would if the first open was interrupted at its very end.
+        disk.sync_dir(path).map_err(Error::io("sync", path))?;
         Ok(Folder {
             disk,
             path: path.to_owned(),
@@ -116,18 +118,72 @@ fn check_format(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// The format comes last: with it the folder is whole.
+/// Makes the folder, with the parents that are missing, from the top: each is durable where it
+/// stands before the next one is made. Who was interrupted in this has left no more than one that
+/// is not, the last one made, which is the first one that is there now.
+fn make(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    for folder in path.ancestors() {
+        if is_there(disk, folder)? {
+            if !missing.is_empty() {
+                keep_name_if_ours(disk, folder)?;
+            }
+            break;
+        }
+        missing.push(folder);
+    }
+    for folder in missing.into_iter().rev() {
+        disk.create_dir(folder)
+            .map_err(Error::io("create", folder))?;
+        keep_name(disk, folder)?;
+    }
+    Ok(())
+}
+
+fn is_there(disk: &dyn Disk, folder: &Path) -> Result<bool, Error> {
+    match disk.list(here_if_empty(folder)) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(false),
+            // It is, and may be passed through all the same.
+            ErrorKind::PermissionDenied => Ok(true),
+            _ => Err(Error::io("list", folder)(error)),
+        },
+    }
+}
+
+/// As [`keep_name`]; but a folder whose holder may not even be read was made by somebody else.
+fn keep_name_if_ours(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    match keep_name(disk, folder) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        kept => kept,
+    }
+}
+
+/// Makes a folder's own name durable, which stands in the folder that holds it.
+fn keep_name(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    let Some(holder) = folder.parent() else {
+        return Ok(());
+    };
+    let holder = here_if_empty(holder);
+    disk.sync_dir(holder).map_err(Error::io("sync", holder))
+}
+
+/// The parent of a relative path's first name is written as nothing, which no system call takes.
+fn here_if_empty(folder: &Path) -> &Path {
+    match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    }
+}
+
+/// The format comes last: with it the folder is whole, and nobody looks again whether it is durable.
 fn begin(disk: &dyn Disk, path: &Path) -> Result<String, Error> {
     let cluster_id = Uuid::new_v4().simple().to_string()[..22].to_owned();
     file::replace(disk, &path.join("cluster-id"), cluster_id.as_bytes())?;
     ProducerIds::begin(disk, path)?;
+    keep_name(disk, path)?;
     file::replace(disk, &path.join("format"), format!("{FORMAT}\n").as_bytes())?;
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        disk.sync_dir(parent).map_err(Error::io("sync", parent))?;
-    }
     Ok(cluster_id)
 }
 
@@ -159,6 +215,28 @@ mod tests {
         assert_eq!(second.cluster_id, cluster_id);
         drop(second);
         assert!(!Folder::open(disk, path).unwrap().was_clean);
+    }
+
+    #[test]
+    fn a_new_folder_outlives_a_power_loss_with_its_parents_however_it_was_begun() {
+        let path = Path::new("on/the/way/log");
+        let open = |disk: &SimDisk| Folder::open(Arc::new(disk.clone()), path);
+        for calls in 0.. {
+            let disk = SimDisk::default();
+            disk.stop_after(Some(calls));
+            let was_interrupted = open(&disk).is_err();
+            let disk = disk.kill();
+            let cluster_id = open(&disk).unwrap().cluster_id;
+            let found = open(&disk.after_power_loss(0)).unwrap();
+            assert_eq!(found.cluster_id, cluster_id, "killed after {calls} calls");
+            if !was_interrupted {
+                break;
+            }
+        }
+        assert_eq!(
+            here_if_empty(Path::new("log").parent().unwrap()),
+            Path::new(".")
+        );
     }
 
     #[test]

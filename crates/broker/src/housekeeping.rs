@@ -28,18 +28,17 @@ pub(crate) async fn keep(server: Arc<Server>) {
         rounds.tick().await;
         round = round.wrapping_add(1);
         let shared = server.clone();
-        let kept = blocking(move || {
+        blocking(move || {
             let Some(_inside) = shared.door.enter() else {
-                return Ok(());
+                return;
             };
-            sync_marks(&shared)?;
+            let mut kept = sync_marks(&shared);
             if round.is_multiple_of(ROUNDS) {
-                tidy(&shared)
-            } else {
-                Ok(())
+                kept = kept.and_then(|()| tidy(&shared));
             }
-        });
-        report(&server, kept.await);
+            report(&shared, kept);
+        })
+        .await;
     }
 }
 
@@ -50,14 +49,16 @@ pub(crate) async fn keep_compacting(server: Arc<Server>) {
     loop {
         rounds.tick().await;
         let shared = server.clone();
-        let compacted = blocking(move || match shared.door.enter() {
-            Some(_inside) => compact(&shared),
-            None => Ok(()),
-        });
-        report(&server, compacted.await);
+        blocking(move || {
+            if let Some(_inside) = shared.door.enter() {
+                report(&shared, compact(&shared));
+            }
+        })
+        .await;
     }
 }
 
+/// Called inside: who closes the log waits for it, and nobody else may be left to be told.
 fn report(server: &Server, result: Result<(), Error>) {
     match result {
         Ok(()) => {}

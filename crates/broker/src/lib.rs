@@ -6,7 +6,7 @@
 //!
 //! What holds, whatever crashes:
 //!
-//! - Nothing is acknowledged before it is on disk, and nothing is shown to anyone before: the
+//! - Nothing is acknowledged before it is on disk, and no record is given to anyone before: the
 //!   high watermark is the synced end.
 //! - A failed sync stops the broker. It never goes on as if nothing had happened.
 //! - A producer id is never given twice.

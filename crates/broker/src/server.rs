@@ -35,7 +35,7 @@ pub(crate) struct Server {
     pub(crate) config: BrokerConfig,
     pub(crate) advertised: Advertised,
     /// Given back when the broker has closed, or with the last one who could still write to it.
-    pub(crate) folder: Mutex<Option<Folder>>,
+    pub(crate) folder: Mutex<Option<Arc<Folder>>>,
     /// What changes files goes through it: housekeeping, rolls, topics.
     pub(crate) door: Door,
     pub(crate) cluster_id: String,
@@ -77,6 +77,8 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: watc
         .is_err()
     {
         tracing::warn!("some connections did not finish in time and are cut");
+        // Whoever closes the log must find nobody who writes to it.
+        connections.shutdown().await;
     }
 }
 

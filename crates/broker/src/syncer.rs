@@ -5,6 +5,7 @@
 //! append waits for more than two.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::folder::Folder;
 use crate::guard::{self, Guard};
 use crate::partition::Partition;
 use crate::stats::Counters;
@@ -37,7 +39,12 @@ struct Queue {
 }
 
 impl Syncer {
-    pub(crate) fn start(threads: usize, counters: Arc<Counters>) -> Result<Syncer, std::io::Error> {
+    /// Starts so many threads, each of which holds the folder until it ends.
+    pub(crate) fn start(
+        threads: usize,
+        folder: &Arc<Folder>,
+        counters: Arc<Counters>,
+    ) -> Result<Syncer, io::Error> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             work: Condvar::new(),
@@ -46,10 +53,13 @@ impl Syncer {
         });
         let threads = (0..threads)
             .map(|number| {
-                let shared = shared.clone();
+                let (shared, folder) = (shared.clone(), folder.clone());
                 thread::Builder::new()
                     .name(format!("log-sync-{number}"))
-                    .spawn(move || shared.work())
+                    .spawn(move || {
+                        shared.work();
+                        drop(folder);
+                    })
             })
             .collect::<Result<_, _>>()?;
         Ok(Syncer {
@@ -97,8 +107,7 @@ impl Syncer {
 
     /// Ends the threads; what is queued is left to the partitions' close. Waits for syncs under way.
     pub(crate) fn stop(&self) {
-        self.shared.queue().closing = true;
-        self.shared.work.notify_all();
+        self.shared.begin_closing();
         let threads = std::mem::take(&mut *self.threads.lock().expect("no holder panics"));
         for thread in threads {
             // One that panicked has nothing more to say.
@@ -109,13 +118,23 @@ impl Syncer {
 
 impl Drop for Syncer {
     fn drop(&mut self) {
-        self.stop();
+        if self.shared.failure.borrow().is_some() {
+            // On a disk that failed a sync may never return.
+            self.shared.begin_closing();
+        } else {
+            self.stop();
+        }
     }
 }
 
 impl Shared {
     fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.queue.lock().expect("no holder of the queue panics")
+    }
+
+    fn begin_closing(&self) {
+        self.queue().closing = true;
+        self.work.notify_all();
     }
 
     fn work(&self) {
@@ -164,8 +183,7 @@ impl Shared {
     }
 
     fn fail(&self, error: Error) {
-        self.queue().closing = true;
-        self.work.notify_all();
+        self.begin_closing();
         self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
             failure.get_or_insert_with(|| Arc::new(error));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::as_own;
 use crate::server::Server;
 use crate::{Error, Stats, stats};
 
@@ -18,6 +19,8 @@ pub struct RunningBroker {
     pub(super) local_addr: SocketAddr,
     pub(super) stop: watch::Sender<bool>,
     pub(super) task: JoinHandle<Result<(), Error>>,
+    /// How the task ended, once somebody has waited for it.
+    pub(super) outcome: Option<Result<(), Arc<Error>>>,
 }
 
 impl RunningBroker {
@@ -37,13 +40,9 @@ impl RunningBroker {
     }
 
     /// Waits until the broker stops by itself, which is always an error. May be dropped and
-    /// called again.
+    /// called again, also afterwards.
     pub async fn failed(&mut self) -> Error {
-        match (&mut self.task).await {
-            Ok(Err(error)) => error,
-            Ok(Ok(())) => Error::Ended,
-            Err(source) => Error::Task { source },
-        }
+        self.ended().await.err().unwrap_or(Error::Ended)
     }
 
     /// Drains, syncs and closes.
@@ -52,8 +51,20 @@ impl RunningBroker {
     /// As of [`super::Broker::run`].
     pub async fn stop(mut self) -> Result<(), Error> {
         let _ = self.stop.send(true);
-        let ended = (&mut self.task).await;
-        ended.map_err(|source| Error::Task { source })?
+        self.ended().await
+    }
+
+    async fn ended(&mut self) -> Result<(), Error> {
+        if self.outcome.is_none() {
+            // A task that has told its end must not be asked again.
+            let ended = (&mut self.task).await;
+            let ended = ended.unwrap_or_else(|source| Err(Error::Task { source }));
+            self.outcome = Some(ended.map_err(Arc::new));
+        }
+        match &self.outcome {
+            Some(Err(error)) => Err(as_own(error)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -72,7 +72,8 @@ impl Stores {
             producer_ids,
         } = self;
         let counters = Arc::new(Counters::default());
-        let syncer = Syncer::start(config.sync_threads, counters.clone())
+        let folder = Arc::new(folder);
+        let syncer = Syncer::start(config.sync_threads, &folder, counters.clone())
             .map_err(Error::io("start threads for", &config.data_dir))?;
         Ok(Server {
             advertised: advertised(&config, local_addr),

@@ -42,8 +42,8 @@ fn take(
     let mut bytes = vec![0; batch.bytes as usize];
     file.read_at(&mut bytes, batch.position)
         .map_err(Error::io("read", path))?;
-    if let Some(header) = Header::parse(&bytes) {
-        fold(by_key, &header, &bytes);
-    }
-    Ok(())
+    let Some(header) = Header::parse(&bytes) else {
+        return Ok(());
+    };
+    fold(by_key, &header, &bytes).map_err(|what| Error::corrupt(path, batch.position, what))
 }

@@ -12,8 +12,8 @@ use crate::file::{DiskFile, Extent};
 pub(crate) struct Part {
     pub(super) file: Arc<dyn DiskFile>,
     /// The base of the segment.
-    pub(super) segment: i64,
-    pub(super) position: u64,
+    pub(crate) segment: i64,
+    pub(crate) position: u64,
     pub(super) size: usize,
     /// What the first batch must be.
     pub(super) order: Order,

@@ -3,8 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::index::Spot;
 use super::order::{Damage, Order, OrderedWalk, ReadError};
 use super::part::Part;
@@ -228,15 +226,16 @@ impl Place {
     }
 
     /// The bytes of what [`Place::find`] finds, up to any damage behind its first batch.
+    #[cfg(test)]
     pub(crate) fn read(
         &self,
         offset: i64,
         max: usize,
         at_least_one: bool,
-    ) -> Result<Bytes, ReadError> {
+    ) -> Result<bytes::Bytes, ReadError> {
         match self.find(offset, max, at_least_one)? {
             Some(part) => Ok(part.to_vec()?.into()),
-            None => Ok(Bytes::new()),
+            None => Ok(bytes::Bytes::new()),
         }
     }
 

@@ -9,7 +9,7 @@ use super::Entry;
 use super::entry::{Committed, Key};
 use crate::batch::{self, HEADER, Header, NewRecord, Records};
 use crate::file::{self, Disk};
-use crate::log::{AppendError, LogSettings};
+use crate::log::{AppendError, LogSettings, ReadError, segment_path};
 use crate::partition::Partition;
 use crate::{Error, SyncMode};
 
@@ -130,44 +130,135 @@ pub(super) fn append(log: &Partition, entries: &[Entry], now_ms: i64) -> Result<
     }
 }
 
-/// Reads the whole log into a map.
+/// Reads the whole log into a map, with all sums: what is on disk may have changed since it was
+/// closed in order, and nobody reads it again while the broker runs.
 pub(super) fn read_all(log: &Partition) -> Result<BTreeMap<Key, Committed>, Error> {
     let mut by_key = BTreeMap::new();
     let mut offset = log.log().start_offset();
     let folder = log.folder();
-    let io = |error| Error::io("read", &folder)(error);
+    let unreadable = |error| match error {
+        ReadError::Damaged { damage, .. } => {
+            let path = segment_path(&folder, damage.segment);
+            Error::corrupt(&path, damage.position, "no batch is here that can be")
+        }
+        ReadError::Io(error) => Error::io("read", &folder)(error),
+    };
     loop {
         let Ok(Some(place)) = log.log().locate(offset, AT_ONCE) else {
             return Ok(by_key);
         };
-        let bytes = place
-            .read(offset, AT_ONCE, true)
-            .map_err(|error| io(error.into()))?;
-        let mut rest = &bytes[..];
-        if rest.is_empty() {
-            return Err(Error::corrupt(
-                &folder,
-                0,
-                format!("nothing can be read at offset {offset}"),
-            ));
-        }
-        while let Some(header) = Header::parse(rest) {
-            fold(&mut by_key, &header, &rest[..header.size]);
+        let part = place.find(offset, AT_ONCE, true).map_err(unreadable)?;
+        let part = part.expect("a batch is given, however large");
+        let bytes = part.to_vec().map_err(unreadable)?;
+        let path = segment_path(&folder, part.segment);
+        let mut at = 0;
+        while let Some(header) = Header::parse(&bytes[at..]) {
+            fold(&mut by_key, &header, &bytes[at..at + header.size])
+                .map_err(|what| Error::corrupt(&path, part.position + at as u64, what))?;
             offset = header.next_offset();
-            rest = &rest[header.size..];
+            at += header.size;
         }
     }
 }
 
 /// What a batch, of which the broker writes its own and unpacked, makes of what was committed.
-pub(crate) fn fold(by_key: &mut BTreeMap<Key, Committed>, header: &Header, batch: &[u8]) {
-    for record in Records::new(header, &batch[HEADER..]).flatten() {
-        let Some(key) = record.key.and_then(Key::decode) else {
+///
+/// # Errors
+/// What it holds that the broker has not written, and would be a commit lost if it were passed over.
+pub(crate) fn fold(
+    by_key: &mut BTreeMap<Key, Committed>,
+    header: &Header,
+    batch: &[u8],
+) -> Result<(), &'static str> {
+    if !batch::sum_is_right(batch) {
+        return Err("a damaged batch");
+    }
+    for record in Records::new(header, &batch[HEADER..]) {
+        let record = record.ok_or("a record that cannot be read")?;
+        let key = record.key.and_then(Key::decode);
+        let key = key.ok_or("a key that is no committed offset's")?;
+        let Some(value) = record.value else {
+            by_key.remove(&key);
             continue;
         };
-        match record.value.and_then(Committed::decode) {
-            Some(committed) => by_key.insert(key, committed),
-            None => by_key.remove(&key),
+        let committed = Committed::decode(value).ok_or("a value that is no committed offset")?;
+        by_key.insert(key, committed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::sim::SimDisk;
+    use crate::offsets::Offsets;
+
+    fn open(disk: &SimDisk, clean: bool) -> Result<Offsets, Error> {
+        let disk = Arc::new(disk.clone());
+        Offsets::open(disk, Path::new("d"), SyncMode::Group, clean, 0)
+    }
+
+    /// A log of one commit, with `further` behind it if there is some, that was closed in order.
+    fn closed(further: Option<NewRecord<'_>>) -> (SimDisk, u64) {
+        let disk = SimDisk::default();
+        let offsets = open(&disk, false).unwrap();
+        let key = Key {
+            group: "g".into(),
+            topic: "t".into(),
+            partition: 0,
         };
+        let committed = Committed {
+            offset: 7,
+            leader_epoch: -1,
+            metadata: "m".into(),
+        };
+        let _ = offsets.commit(vec![(key, committed)], 0).unwrap();
+        let log = offsets.log();
+        let first_bytes = log.log().bytes();
+        if let Some(further) = further {
+            let batch = batch::build(&[further], 0);
+            let header = Header::parse(&batch).unwrap();
+            log.append(&batch, header, &SETTINGS, 0).unwrap();
+        }
+        log.close().unwrap();
+        (disk, first_bytes)
+    }
+
+    fn place_of_damage(disk: &SimDisk) -> Option<(PathBuf, u64)> {
+        match open(disk, true) {
+            Ok(_) => None,
+            Err(Error::Corrupt { path, position, .. }) => Some((path, position)),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn a_commit_that_rotted_after_a_stop_in_order_is_refused_and_not_believed() {
+        let segment = segment_path(Path::new("d/offsets/0"), 0);
+        let (disk, bytes) = closed(None);
+        assert_eq!(place_of_damage(&disk), None);
+        for byte in 0..bytes as usize {
+            let (disk, _) = closed(None);
+            disk.damage(&segment, |bytes| bytes[byte] ^= 0x40);
+            let is_refused = place_of_damage(&disk) == Some((segment.clone(), 0));
+            // The leader's epoch is outside of the sum, and the broker reads no meaning into it.
+            assert_eq!(is_refused, !(12..16).contains(&byte), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_no_commit_is_refused_and_deletes_none() {
+        let segment = segment_path(Path::new("d/offsets/0"), 0);
+        let key = &Key::first_of("g").encode()[..];
+        let cases = [
+            ("a foreign key", &b"?"[..], Some(&b""[..])),
+            ("a key of another version", &[2, 0][..], None),
+            ("a foreign value", key, Some(&b"\0\0"[..])),
+        ];
+        for (what, key, value) in cases {
+            let (disk, behind) = closed(Some(NewRecord { key, value }));
+            let found = place_of_damage(&disk);
+            assert_eq!(found, Some((segment.clone(), behind)), "{what}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -24,7 +24,7 @@ use super::frame::{self, FrameError, FrameLimits, Pace};
 use super::{Server, told};
 use crate::api;
 
-/// After the peer stopped sending, how long what it asked for is still answered.
+/// How long a peer that stopped sending is still answered, and one that was told all is waited for.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An answer, length and all.
@@ -47,34 +47,40 @@ pub(crate) async fn serve(
     server: Arc<Server>,
     stream: TcpStream,
     peer: Peer,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     // Answers are written whole, so there is nothing to wait for.
     let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
+    let (mut read, write) = stream.into_split();
     let (answers, queue) = mpsc::channel(server.config.limits.pipelined_requests);
     let mut writer = std::pin::pin!(write_answers(&server, write, queue));
-    let reader = async {
-        tokio::select! {
-            ended = read_requests(&server, read, answers, peer) => ended,
-            () = told(&mut stop) => {}
-        }
-    };
     tokio::select! {
-        () = reader => {
-            // The reader has dropped its end, so the writer ends when all is answered.
-            let _ = timeout(FAREWELL, writer).await;
-        }
+        // The reader has dropped its end, so the writer ends when all is answered.
+        ended = read_requests(&server, &mut read, answers, peer, stop) => match ended {
+            Ended::ByPeer => drop(timeout(FAREWELL, writer).await),
+            // Who stops the broker bounds it.
+            Ended::ByStop => {
+                writer.await;
+                let _ = timeout(FAREWELL, pass_over(&mut read)).await;
+            }
+        },
         () = &mut writer => {}
     }
 }
 
+/// Why no further request is read.
+enum Ended {
+    ByPeer,
+    ByStop,
+}
+
 async fn read_requests(
     server: &Arc<Server>,
-    mut from: OwnedReadHalf,
+    from: &mut OwnedReadHalf,
     answers: mpsc::Sender<Answer>,
     peer: Peer,
-) {
+    mut stop: watch::Receiver<bool>,
+) -> Ended {
     let limits = &server.config.limits;
     let limits = FrameLimits {
         longest: limits.request_bytes,
@@ -85,13 +91,22 @@ async fn read_requests(
     let refused = |reason: &dyn std::fmt::Display| {
         server.counters.requests_refused.fetch_add(1, Relaxed);
         tracing::warn!(peer = %peer.ip, %reason, "a connection is closed for what it sent");
+        Ended::ByPeer
     };
     loop {
-        let request = match frame::read(&mut from, &limits).await {
+        // A stop comes between requests only: what was begun may have changed something, and its
+        // answer has to find its way.
+        let read = tokio::select! {
+            biased;
+            () = told(&mut stop) => return Ended::ByStop,
+            read = frame::read(from, &limits) => read,
+        };
+        let request = match read {
             Ok(request) => request,
-            Err(FrameError::Closed | FrameError::Io(_)) => return,
+            Err(FrameError::Closed | FrameError::Io(_)) => return Ended::ByPeer,
             Err(FrameError::Idle) => {
-                return tracing::debug!(peer = %peer.ip, "an idle connection is closed");
+                tracing::debug!(peer = %peer.ip, "an idle connection is closed");
+                return Ended::ByPeer;
             }
             Err(reason) => return refused(&reason),
         };
@@ -103,12 +118,22 @@ async fn read_requests(
         match api::begin(server, peer, request).await {
             Ok(Some(answer)) => {
                 if answers.send(answer).await.is_err() {
-                    return;
+                    return Ended::ByPeer;
                 }
             }
             Ok(None) => {}
             Err(reason) => return refused(&reason),
         }
+    }
+}
+
+/// Takes what was sent and is not read any more, until the peer has seen that all is said: a
+/// connection that is closed over it is reset, and answers that are on their way are lost.
+async fn pass_over(from: &mut OwnedReadHalf) {
+    let mut bytes = [0; 4 << 10];
+    let mut passed = from.try_read(&mut bytes);
+    while let Ok(1..) = passed {
+        passed = from.read(&mut bytes).await;
     }
 }
 

@@ -209,7 +209,7 @@ impl World {
     }
 
     pub(super) fn open(&self) -> Result<Server, Error> {
-        let mut config = BrokerConfig::new("data");
+        let mut config = BrokerConfig::new("mounted/data/log");
         config.sync_threads = 0;
         let stores = Stores::open(&config, Arc::new(self.disk.clone()))?;
         stores.serve(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)))

@@ -11,7 +11,7 @@ use crate::client::{Street, WAIT, send, start, start_with};
 use crate::raw::{answer, batch, connect, crc32c, produce, request};
 
 /// A fetch of one partition of one topic, version 4.
-fn fetch(topic: &str, offset: i64, max_wait_ms: i32, min_bytes: i32) -> Vec<u8> {
+pub(crate) fn fetch(topic: &str, offset: i64, max_wait_ms: i32, min_bytes: i32) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend((-1i32).to_be_bytes());
     body.extend(max_wait_ms.to_be_bytes());

@@ -15,3 +15,4 @@ mod produce;
 mod raw;
 mod restart;
 mod stats;
+mod stop;

@@ -1,3 +1,5 @@
+use std::net::TcpListener;
+
 use compline_broker::{Broker, Error};
 use rdkafka::Message;
 
@@ -50,6 +52,18 @@ async fn a_second_broker_on_the_same_folder_is_refused() {
     assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
     street.broker.stop().await.unwrap();
     Broker::open(config(street.folder.path())).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_leaves_a_folder_that_was_left_in_order() {
+    let street = start().await;
+    street.broker.stop().await.unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config(street.folder.path());
+    config.bind = taken.local_addr().unwrap();
+    let opened = Broker::open(config).await;
+    assert!(matches!(opened, Err(Error::Bind { .. })), "{opened:?}");
+    assert!(street.folder.path().join("log/clean").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
