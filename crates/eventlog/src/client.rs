@@ -137,13 +137,21 @@ impl Client {
                         end: Offset(end),
                     });
                 }
-                // A topic that was just made, or a broker that just died.
-                Err(error) if has_no_leader(&error) && Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Err(error) if self.may_have_moved(&error, deadline).await => {}
                 Err(error) => return Err(no_partition(error, topic, partition)),
             }
         }
+    }
+
+    /// Whether to ask again: a partition that has no leader which answers gets one. Its
+    /// topic was just made, or a node just died.
+    async fn may_have_moved(&self, error: &LogError, deadline: Instant) -> bool {
+        if !has_no_leader(error) || Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // librdkafka would ask the dead one again until its metadata are old.
+        self.metadata(None).await.is_ok()
     }
 
     /// The ends of many partitions with one question per broker.
@@ -162,16 +170,39 @@ impl Client {
             list.add_partition_offset(self.names.of(*topic), partition.0, end)
                 .map_err(|error| LogError::of("reading the partitions' ends", error))?;
         }
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            match self.ends_now(list.clone(), partitions).await {
+                Err(error) if self.may_have_moved(&error, deadline).await => {}
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn ends_now(
+        &self,
+        list: TopicPartitionList,
+        partitions: &[(Topic, Partition)],
+    ) -> Result<Vec<(Topic, Partition, Offset)>, LogError> {
+        let doing = "reading the partitions' ends";
         let answer = self
-            .ask("reading the partitions' ends", move |consumer| {
+            .ask(doing, move |consumer| {
                 consumer.offsets_for_times(list, TIMEOUT)
             })
             .await?;
         let end_of = |&(topic, partition): &(Topic, Partition)| {
             let found = answer.find_partition(self.names.of(topic), partition.0);
-            match found.map(|element| element.offset()) {
-                Some(rdkafka::Offset::Offset(end)) => Ok((topic, partition, Offset(end))),
-                _ => Err(LogError::NoPartition { topic, partition }),
+            let found = found.ok_or(LogError::NoPartition { topic, partition })?;
+            found
+                .error()
+                .map_err(|error| no_partition(LogError::of(doing, error), topic, partition))?;
+            match found.offset() {
+                rdkafka::Offset::Offset(end) => Ok((topic, partition, Offset(end))),
+                // Its leader gave no answer, and others did.
+                _ => {
+                    let silent = KafkaError::OffsetFetch(Code::LeaderNotAvailable);
+                    Err(LogError::of(doing, silent))
+                }
             }
         };
         partitions.iter().map(end_of).collect()
@@ -229,7 +260,12 @@ fn has_no_leader(error: &LogError) -> bool {
     };
     matches!(
         source.rdkafka_error_code(),
-        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable)
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::BrokerTransportFailure
+        )
     )
 }
 

@@ -55,6 +55,25 @@ async fn a_replay_beyond_the_end_waits_for_what_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ends_are_told_once_their_leader_is_back() {
+    let mut street = Street::open().await;
+    // Nodes of Kafka take longer to come than anybody waits for an answer.
+    if !street.is_embedded() {
+        return;
+    }
+    street.fill(Partition(1), 0..3).await;
+    let partitions = [(Topic::Ad, Partition(1))];
+    street.log.ends(&partitions).await.unwrap();
+    street.crash();
+    let log = street.log.clone();
+    let asking = tokio::spawn(async move { log.ends(&partitions).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    street.start_again().await;
+    let ends = soon(asking).await.unwrap().unwrap();
+    assert_eq!(ends, [(Topic::Ad, Partition(1), Offset(3))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bounds_ends_and_times() {
     let street = Street::open().await;
     street.fill(P, 0..100).await;
