@@ -34,11 +34,11 @@ pub(super) fn check(settings: &Settings, purpose: Purpose) -> Result<(), ConfigE
     match purpose {
         Purpose::Tool | Purpose::Migrate => Ok(()),
         Purpose::Role(RoleName::Ingress) => secrets(settings),
-        Purpose::Role(RoleName::Broker) => loopback(&settings.broker),
+        Purpose::Role(RoleName::Broker) => reachable(&settings.broker),
         Purpose::Role(_) => Ok(()),
         Purpose::Up => {
             secrets(settings)?;
-            loopback(&settings.broker)?;
+            reachable(&settings.broker)?;
             own_log(settings)
         }
         Purpose::UpOnKafka => secrets(settings),
@@ -119,17 +119,23 @@ fn secrets(settings: &Settings) -> Result<(), ConfigError> {
         .map_err(|error| error.below("ingress"))
 }
 
-fn loopback(broker: &BrokerSettings) -> Result<(), ConfigError> {
-    if broker.allow_remote || broker.listen.ip().is_loopback() {
-        return Ok(());
+/// Who may reach the embedded log, and where it tells them that it is.
+fn reachable(broker: &BrokerSettings) -> Result<(), ConfigError> {
+    let ip = broker.listen.ip();
+    if !broker.allow_remote && !ip.is_loopback() {
+        let expected =
+            "a loopback address, or broker.allow_remote = true: the log asks nobody who they are";
+        return Err(ConfigError::invalid(
+            "broker.listen",
+            broker.listen,
+            expected,
+        ));
     }
-    let expected =
-        "a loopback address, or broker.allow_remote = true: the log asks nobody who they are";
-    Err(ConfigError::invalid(
-        "broker.listen",
-        broker.listen,
-        expected,
-    ))
+    if ip.is_unspecified() && broker.advertised_host.is_empty() {
+        let expected = "the host that clients reach the log at, for broker.listen names none";
+        return Err(ConfigError::invalid("broker.advertised_host", "", expected));
+    }
+    Ok(())
 }
 
 /// The embedded log is one broker, and it speaks neither TLS nor SASL.
