@@ -103,8 +103,7 @@ pub struct GroupSettings {
 pub struct Limits {
     /// Connections at once; one more is closed on arrival. Default: 2 000.
     pub connections: usize,
-    /// Connections at once from one address; one more is closed on arrival. Default: no limit of
-    /// its own.
+    /// Connections at once from one address; one more is closed on arrival. Default: 1 000.
     pub connections_per_address: usize,
     /// The longest request, bytes. A longer one closes its connection. Default: 100 MiB.
     pub request_bytes: usize,
@@ -329,7 +328,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 2_000,
-            connections_per_address: i32::MAX as usize,
+            connections_per_address: 1_000,
             request_bytes: 100 << 20,
             request_memory_bytes: 256 << 20,
             fetch_bytes: 50 << 20,

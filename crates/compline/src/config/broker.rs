@@ -126,9 +126,10 @@ impl BrokerSettings {
 
         let (ours, limits) = (&self.limits, &mut config.limits);
         limits.connections = ours.connections;
-        if ours.connections_per_address > 0 {
-            limits.connections_per_address = ours.connections_per_address;
-        }
+        limits.connections_per_address = match ours.connections_per_address {
+            0 => i32::MAX as usize,
+            most => most,
+        };
         limits.request_bytes = ours.request;
         limits.request_memory_bytes = ours.request_memory;
         limits.fetch_bytes = ours.fetch;
