@@ -274,13 +274,22 @@ async fn a_foreign_or_missing_segment_costs_its_offsets() {
 /// Its offsets would be given again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_without_its_files_is_not_begun_anew() {
-    let folder = log().await;
-    let emptied = partition(folder.path()).segments[0].path.with_file_name("");
-    for file in fs::read_dir(emptied).unwrap() {
-        fs::remove_file(file.unwrap().path()).unwrap();
+    // After a stop in order it had files; after a crash, what producers did tells of them.
+    for is_clean in [true, false] {
+        let folder = log().await;
+        let emptied = partition(folder.path()).segments[0].path.with_file_name("");
+        for file in fs::read_dir(emptied).unwrap() {
+            let path = file.unwrap().path();
+            if is_clean || path.extension().is_none_or(|kind| kind != "producers") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        if !is_clean {
+            fs::remove_file(folder.path().join("log/clean")).unwrap();
+        }
+        let refused = Broker::open(config(folder.path())).await.unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
     }
-    let refused = Broker::open(config(folder.path())).await.unwrap_err();
-    assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
 }
 
 /// Its name is believed nowhere: offsets up to it would be lost for good.

@@ -286,6 +286,12 @@ fn a_bad_value_is_named_with_what_was_found_and_where() {
             "broker.listen",
             "expected a loopback address",
         ),
+        (
+            "broker",
+            "listen = \"0.0.0.0:9092\"\nallow_remote = true\nadvertised_host = \"\"",
+            "broker.advertised_host",
+            "expected the host that clients reach the log at",
+        ),
         ("quary", "x = 1", "quary", "expected one of `telemetry`"),
     ];
     for (section, line, key, said) in cases {
